@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# make            build/mxdp
+# make check      every test that needs no package beyond the build's (see tools/check for all of it)
+# make bench      what each packet costs, over `return XDP_PASS`
+# make install    PREFIX, DESTDIR, SYSCONFDIR
+# V=1 shows the commands.
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+
+CC ?= cc
+CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
+PKG_CONFIG ?= pkg-config
+
+O ?= build
+ARCH_INC := -I/usr/include/$(shell $(CC) -dumpmachine 2>/dev/null)
+REVISION := $(shell git -C $(CURDIR) describe --always --dirty 2>/dev/null || echo unknown)
+
+CFLAGS ?= -O2 -g
+MX_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror=implicit-function-declaration -Wshadow -Wno-missing-field-initializers \
+	-fno-common -Iinclude -Iuser -I$(O)
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Iinclude $(ARCH_INC)
+# libbpf goes in whole: the target needs libelf, zlib and json-c, which every Debian has
+LIBS := -l:libbpf.a -lelf -lz -ljson-c -lmnl
+
+SRC := $(filter-out user/main.c,$(sort $(wildcard user/*.c)))
+OBJ := $(SRC:user/%.c=$(O)/%.o)
+TEST_SRC := $(sort $(wildcard tests/unit/test_*.c tests/packets/test_*.c))
+TESTS := $(TEST_SRC:%.c=$(O)/%)
+TEST_HELP := $(patsubst %.c,$(O)/%.o,$(sort $(filter-out $(TEST_SRC),$(wildcard tests/unit/*.c tests/packets/*.c))))
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+all: $(O)/mxdp
+
+$(O)/mxdp: $(O)/main.o $(O)/libmxdp.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(O)/libmxdp.a: $(OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/%.o: user/%.c | $(O)/mxdp.skel.h
+	$(call say,CC,$@)
+	$(Q)$(CC) $(MX_CFLAGS) $(CFLAGS) -DMXDP_VERSION='"$(VERSION)"' -DMXDP_REVISION='"$(REVISION)"' \
+		-DMXDP_SYSCONFDIR='"$(SYSCONFDIR)"' -MMD -MP -c -o $@ $<
+
+$(O)/mxdp.bpf.o: bpf/mxdp.bpf.c
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(O)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(O)/mxdp.bpf.d -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(O)/mxdp.skel.h: $(O)/mxdp.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name mxdp_bpf > $@.tmp && mv $@.tmp $@
+
+$(O)/tests/%.o: tests/%.c | $(O)/mxdp.skel.h
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(MX_CFLAGS) -Itests/unit -Itests/packets $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(TESTS): %: %.o $(TEST_HELP) $(O)/libmxdp.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TEST_HELP) $(O)/libmxdp.a $(LIBS) -lcmocka
+
+tests: $(TESTS)
+
+clean:
+	rm -rf $(O)
+
+.PHONY: all tests clean check bench install uninstall
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(wildcard $(O)/*.d $(O)/tests/*/*.d)

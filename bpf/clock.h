@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The clock: jiffies, one nanosecond a reading; a test may set it. */
+#ifndef MXDP_BPF_CLOCK_H
+#define MXDP_BPF_CLOCK_H
+
+static __always_inline __u64 clock_jiffies(const struct mxdp_state *st)
+{
+	return cfg.test_clock ? *(volatile const __u64 *)&st->test_jiffies : bpf_jiffies64();
+}
+
+#endif /* MXDP_BPF_CLOCK_H */

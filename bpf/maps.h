@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The maps. max_entries of lease, trie, counters and ports are set by the
+ * loader; cfg is frozen before the load, so the verifier folds it into the code.
+ */
+#ifndef MXDP_BPF_MAPS_H
+#define MXDP_BPF_MAPS_H
+
+#define MXDP_ARRAY(name_, value_, entries_) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_ARRAY); \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, entries_); \
+		__type(key, __u32); \
+		__type(value, value_); \
+	} name_ SEC(".maps")
+
+MXDP_ARRAY(state, struct mxdp_state, 1);
+MXDP_ARRAY(banks, struct mxdp_bank, 2);
+MXDP_ARRAY(trie, union mxdp_line, 1024);
+MXDP_ARRAY(lease, struct mxdp_lease_line, 1024);
+MXDP_ARRAY(counters, struct mxdp_count, MXDP_COUNTERS_PER_ROW);
+MXDP_ARRAY(ports, struct mxdp_port_count, 65536);
+
+const volatile struct mxdp_cfg cfg = {};
+
+#endif /* MXDP_BPF_MAPS_H */

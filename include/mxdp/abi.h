@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What lies in the kernel: the maps that the packet path and the program
+ * share. Sizes are asserted; units stand in the names; each structure says
+ * who may write it. Any change of a layout raises MXDP_ABI.
+ */
+#ifndef MXDP_ABI_H
+#define MXDP_ABI_H
+
+#include <linux/types.h>
+#include "reasons.h"
+
+#define MXDP_ABI 1
+
+/* ---- state: one element; written by the loader, read by every packet ---- */
+
+struct mxdp_state {
+	__u32 abi;            /* MXDP_ABI of the writer */
+	__u32 epoch;          /* number of the policy in force; its lowest bit names the bank. One aligned store flips. */
+	__u64 flipped_ns;     /* CLOCK_BOOTTIME of the last flip; the loader's own memory */
+	__u64 probe_key;      /* a test run that knows it is a probe: see struct mxdp_probe */
+	__u64 test_jiffies;   /* the clock, for programs loaded with cfg.test_clock */
+	__u64 reserved[4];
+};
+_Static_assert(sizeof(struct mxdp_state) == 64, "state layout");
+
+/* ---- trie: source address to class. Lines of 64 bytes, both banks in one map ---- */
+
+/*
+ * A cell is a class number, or a node's line number with MXDP_NODE set.
+ * Line numbers are absolute; line 0 and 1 are never used, so a zeroed cell is class 0.
+ *
+ * A node spreads 8 address bits over 256 places. Neighbouring places with the
+ * same cell are one run; bit i of `bits` is set when a run starts at place i
+ * (bit 0 always is). The cell of place i is cell number
+ *     base + rank[i / 64] + popcount(bits[i / 64] up to and with bit i % 64) - 1
+ * of the whole trie map, which is an array of cells, sixteen to a line. Up to
+ * six runs lie in the node's own line (base = line * 16 + MXDP_NODE_INLINE).
+ */
+#define MXDP_NODE         0x80000000u
+#define MXDP_NODE_INLINE  10u
+#define MXDP_LINE_CELLS   16u
+
+union mxdp_line {
+	struct {
+		__u64 bits[4];
+		__u32 base;    /* cell number of the first run */
+		__u8 rank[4];  /* set bits in the words before this one */
+		__u32 runs[6]; /* cells, when they are six or fewer */
+	} node;
+	__u32 cell[MXDP_LINE_CELLS];
+};
+_Static_assert(sizeof(union mxdp_line) == 64, "one cache line");
+
+/* ---- bank: one of two sets of policy; the loader fills the idle one ---- */
+
+#define MXDP_SERVICES 256u  /* service 0: every port that no rule names */
+#define MXDP_CLASSES  1024u /* class 0: every source that no rule names */
+
+#define MXDP_BANK_OBSERVE  0x1u /* count what would be dropped, drop nothing */
+#define MXDP_BANK_BLOCKS   0x2u /* some class is blocked: non-SYN packets need their class looked up */
+
+/* port[]: low byte is the service */
+#define MXDP_PORT_SERVICE  0x00ffu
+#define MXDP_PORT_CLOSED   0x8000u /* no source at all may open it */
+#define MXDP_PORT_FREE     0x4000u /* not governed (default allow): every segment passes unless its source is blocked */
+
+/* class_flags[] */
+#define MXDP_CLASS_BLOCKED 0x1u
+#define MXDP_CLASS_EXEMPT  0x2u
+
+/* policy[class][service] */
+enum mxdp_cell {
+	MXDP_CELL_DENY = 0,
+	MXDP_CELL_ALLOW = 1,
+	MXDP_CELL_DEFAULT_ALLOW = 2,
+	MXDP_CELL_ADMIN = 3,
+};
+
+struct mxdp_bank {
+	__u32 flags;
+	__u32 epoch;               /* the epoch this bank was filled for */
+	__u32 reserved[14];
+	__u16 port[65536];         /* by destination port, host byte order */
+	__u32 dir4[65536];         /* cell by the first 16 bits of an IPv4 source */
+	__u32 dir6[65536];         /* cell by the first 16 bits of an IPv6 source */
+	__u8 class_flags[MXDP_CLASSES];
+	__u8 policy[MXDP_CLASSES][MXDP_SERVICES];
+};
+_Static_assert(sizeof(struct mxdp_bank) == 64 + 2 * 65536 + 2 * 4 * 65536 + 1024 + 1024 * 256, "bank layout");
+
+/* ---- lease: eight 64-bit words to a line; written by the packet path ---- */
+
+#define MXDP_LEASE_WAYS 8u
+struct mxdp_lease_line {
+	__u64 word[MXDP_LEASE_WAYS];
+};
+
+/* ---- counters: per interface; the packet path adds with atomics ---- */
+
+struct mxdp_count {
+	__u64 packets;
+	__u64 bytes; /* of the frame, from its first Ethernet byte */
+};
+
+/*
+ * counters[((row * MXDP_SERVICES + service) * 2 + family) * 128 + observed * 64 + reason]
+ * row: receive queue & cfg.row_mask; family: 0 IPv4 and LINK reasons, 1 IPv6;
+ * observed: 1 when the reason says drop but the policy in force only observes.
+ */
+#define MXDP_COUNTERS_PER_ROW (MXDP_SERVICES * 2u * 2u * MXDP_REASON_SLOTS)
+#define MXDP_COUNTER(row, service, family, observed, reason) \
+	(((((__u32)(row) * MXDP_SERVICES + (service)) * 2u + (family)) * 2u + (observed)) * MXDP_REASON_SLOTS + (reason))
+
+/* ports[row * 65536 + port]: every TCP packet with both ports known, by destination port (host byte order) */
+struct mxdp_port_count {
+	struct mxdp_count passed;
+	struct mxdp_count dropped;
+};
+
+/* ---- cfg: constants of a loaded program, folded in by the verifier ---- */
+
+struct mxdp_cfg {
+	__u64 lease_key[2];
+	__u64 probe_key;
+	__u32 lease_mask;  /* lines - 1, lines a power of two */
+	__u32 row_mask;    /* rows - 1, rows a power of two */
+	__u8 tick_shift;   /* jiffies >> tick_shift counts steps of about one second */
+	__u8 frags;        /* the program was loaded for multi-buffer frames */
+	__u8 test_clock;   /* time comes from state.test_jiffies */
+	__u8 reserved[5];
+};
+_Static_assert(sizeof(struct mxdp_cfg) == 40, "cfg layout");
+
+/*
+ * A test run that carries this as XDP metadata, with the right key, is judged
+ * like any packet but counted nowhere and remembered nowhere; the answer is
+ * written into it. No wire can bring metadata.
+ */
+struct mxdp_probe {
+	__u64 key;
+	__u32 epoch;
+	__u8 reason;
+	__u8 service;
+	__u16 class_;
+};
+_Static_assert(sizeof(struct mxdp_probe) == 16, "probe layout");
+
+#endif /* MXDP_ABI_H */

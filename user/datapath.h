@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The one module that talks to the kernel about BPF: load, attach, pins, banks, counters, probes. Knows images, not
+ * sentences. All functions return 0 or a negative errno with the reason and the remedy in d.
+ *
+ * Pins, under BPFFS/mxdp (0700, owner and type checked):
+ *   state banks trie lease          maps shared by all interfaces
+ *   frozen0 frozen1                 the rules each bank was compiled from, as a blob (array of 4096-byte values)
+ *   services0 services1             the service table that goes with each bank
+ *   dev/IFNAME/{link,prog,counters,ports}
+ *
+ * One flock on the pin directory: shared for looking, exclusive for changing (waits up to 10 s, then -EBUSY).
+ * What belongs to one bank is written while the bank is idle and becomes valid with the flip of state.epoch, so a
+ * kill at any point leaves the old policy or the new one whole.
+ */
+#ifndef MXDP_DATAPATH_H
+#define MXDP_DATAPATH_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "diag.h"
+#include "image.h"
+
+struct datapath;
+
+enum dp_open { DP_LOOK, DP_CHANGE, DP_CREATE };
+
+/*
+ * Opens what is pinned under bpffs (e.g. "/sys/fs/bpf"; the directory "mxdp" below it is ours). DP_LOOK and DP_CHANGE:
+ * -ENOENT, without a message, when mxdp has no pins there. DP_CREATE makes the directory (and mounts bpffs when nothing
+ * is mounted and the path is the default). Refuses: not bpffs, directory not ours or not 0700, symlink, pin of another type or size,
+ * schema other than MXDP_ABI (-EPROTO, saying how to replace), another netns's sysfs where the pins are hidden (says nsenter).
+ */
+int dp_open(struct datapath **dp, const char *bpffs, enum dp_open how, struct diag *d);
+void dp_close(struct datapath *dp);
+
+/* The policy in force. -ENODATA when none was ever put. */
+uint32_t dp_epoch(const struct datapath *dp);
+int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d);           /* malloc'd */
+int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d); /* all zero but "other" when none */
+
+/*
+ * Puts img in force: waits until no packet can be looking at the idle bank (an RCU grace period since the last flip),
+ * fills it, flips once. When the trie is too small, makes a larger one and replaces the programs of all interfaces by link
+ * update. Counters of recycled services are folded into service 0 first. Needs DP_CHANGE or DP_CREATE. The first put
+ * creates the shared maps; `lease_lines` (a power of two) sizes the lease table then.
+ */
+int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d);
+
+/* ---- interfaces ---- */
+
+enum dp_mode { DP_NATIVE, DP_GENERIC, DP_AUTO };
+
+struct dp_iface {
+	char name[IFNAMSIZ];
+	int ifindex;         /* now, by name; 0 when there is no such interface */
+	int link_ifindex;    /* what the link is attached to; 0 when the interface went away beneath it */
+	enum dp_mode mode;   /* DP_NATIVE or DP_GENERIC, as the kernel says */
+	uint32_t prog_id;    /* of the link */
+	uint32_t running_id; /* XDP program the kernel runs on the interface; 0 none. Equal to prog_id when all is well */
+	char driver[32];
+	int64_t attached_at; /* wall clock seconds (program load time) */
+	bool frags;
+	uint32_t rows;
+};
+
+/*
+ * Needs a policy in force. Already attached in the same mode with the same program: 0, nothing done. Attached with another build of
+ * our program: link update, no gap, counters kept. A foreign XDP program: -EBUSY, names it (name, id) and how to remove it.
+ * DP_NATIVE never falls back; the message then says what to do (`mode generic`, MTU, driver). DP_AUTO falls back with a loud warning.
+ */
+int dp_attach(struct datapath *dp, const char *ifname, enum dp_mode mode, struct diag *d);
+/* Takes the filter off and removes the interface's pins; the last one out removes everything. -ENOENT when not attached. */
+int dp_detach(struct datapath *dp, const char *ifname, struct diag *d);
+int dp_detach_all(struct datapath *dp, struct diag *d);
+/* Reads the kernel, not a memory of what was done. Malloc'd array. */
+int dp_ifaces(struct datapath *dp, struct dp_iface **v, size_t *n, struct diag *d);
+
+/* ---- counters ---- */
+
+struct dp_counts {
+	/* summed over rows; index as in abi.h */
+	struct mxdp_count cell[MXDP_SERVICES][2][2][MXDP_REASON_SLOTS]; /* [service][family][observed][reason] */
+	struct mxdp_port_count port[65536];
+};
+int dp_counts(struct datapath *dp, const char *ifname, struct dp_counts *out, struct diag *d); /* 3 MiB: allocate it */
+
+/* ---- probe ---- */
+
+struct dp_verdict {
+	uint32_t action; /* XDP_PASS, XDP_DROP */
+	struct mxdp_probe said;
+};
+/* Runs a frame through the program attached to ifname as a probe: judged, not counted, not remembered. Runs in the caller's
+ * network namespace, so the tracker sees that namespace's sockets. */
+int dp_probe(struct datapath *dp, const char *ifname, const void *frame, size_t len, struct dp_verdict *out, struct diag *d);
+
+/* What the maps cost, in bytes of kernel memory. */
+uint64_t dp_memory(struct datapath *dp);
+
+#endif

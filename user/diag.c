@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "diag.h"
+
+void mx_free(void *pp)
+{
+	free(*(void **)pp);
+}
+
+void mx_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static void *or_die(void *p)
+{
+	if (!p) {
+		fputs("mxdp: out of memory; nothing was changed\n", stderr);
+		exit(3);
+	}
+	return p;
+}
+
+void *xmalloc(size_t n)
+{
+	return or_die(malloc(n ? n : 1));
+}
+
+void *xcalloc(size_t n, size_t size)
+{
+	return or_die(calloc(n ? n : 1, size ? size : 1));
+}
+
+void *xrealloc(void *p, size_t n)
+{
+	return or_die(realloc(p, n ? n : 1));
+}
+
+char *xstrdup(const char *s)
+{
+	return or_die(strdup(s));
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+	char *s = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&s, fmt, ap) < 0)
+		s = NULL;
+	va_end(ap);
+	return or_die(s);
+}
+
+void diag_add(struct diag *d, enum diag_level level, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	d->msg = xrealloc(d->msg, (d->n + 1) * sizeof(*d->msg));
+	d->msg[d->n++] = (struct diag_msg){ .level = level, .text = or_die(text) };
+	if (level == DIAG_ERROR)
+		d->errors++;
+}
+
+static void put_clean(const char *s, FILE *to)
+{
+	for (; *s; s++) {
+		unsigned char c = *s;
+
+		if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+			fprintf(to, "\\x%02x", c);
+		else
+			fputc(c, to);
+	}
+}
+
+void diag_print(const struct diag *d, FILE *to)
+{
+	static const char *const prefix[] = { "mxdp: ", "mxdp: warning: ", "mxdp: note: " };
+
+	for (size_t i = 0; i < d->n; i++) {
+		fputs(prefix[d->msg[i].level], to);
+		put_clean(d->msg[i].text, to);
+		fputc('\n', to);
+	}
+}
+
+void diag_free(struct diag *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		free(d->msg[i].text);
+	free(d->msg);
+	*d = (struct diag){ 0 };
+}

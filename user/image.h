@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The image: compiled rules, ready to be put into a bank. Made by the compiler
+ * from rules, taken by the datapath; the only thing they share.
+ */
+#ifndef MXDP_IMAGE_H
+#define MXDP_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <mxdp/abi.h>
+#include "diag.h"
+#include "rules.h"
+
+/*
+ * A service keeps its number for as long as the filter lives, so that its counters stay its own; the key says which
+ * ports it is. Single ports named by a rule are services of their own; a range is one service (or several, where rules
+ * overlap). Service 0 is "other": all ports no rule names.
+ */
+struct service {
+	char key[48]; /* "25", "1000-1999", ... : the port ranges, ascending, comma-separated; "other" for 0; "" when free */
+	bool named;   /* some rule in force names it; false: kept for its counters */
+};
+
+struct image {
+	struct mxdp_bank *bank;    /* node cells are relative: line 0 is lines[0] */
+	union mxdp_line *lines;    /* nodes and cell lines of the class trie */
+	uint8_t *is_node;          /* per line: 1 a node, 0 sixteen cells */
+	size_t nlines;
+	struct service services[MXDP_SERVICES];
+	unsigned int nclasses;
+	size_t nprefixes;          /* in the trie, both families */
+	void *frozen;              /* rules_freeze() of the rules compiled */
+	size_t nfrozen;
+};
+
+/*
+ * Compiles rules that passed rules_finish(). `before` (may be NULL) is the service table in force: numbers are kept, new
+ * services take free numbers, and only when none is free a number is reused that no rule names any more (it is then listed
+ * in `recycled`, whose counters the datapath folds into service 0). 0, or -E2BIG with the limit named in d (services, classes).
+ */
+int image_compile(struct image *img, const struct rules *r, const struct service before[MXDP_SERVICES], struct diag *d);
+void image_free(struct image *img);
+
+/* Copies img's lines to `to` (nlines of them) as they must lie when lines[0] is line `first` of the map. */
+void image_place_lines(const struct image *img, uint32_t first, union mxdp_line *to);
+/* Copies img's bank likewise; `epoch` is stamped into it. */
+void image_place_bank(const struct image *img, uint32_t first, uint32_t epoch, struct mxdp_bank *to);
+
+/* The packet path's own lookups in C, on an unplaced image: for tests and explain. Addresses as in struct prefix. */
+unsigned int image_class(const struct image *img, const struct prefix *host);
+
+/* The class table is one narrow interface (classtable.c), so that another structure can take its place. */
+struct class_prefix {
+	struct prefix p;
+	uint32_t class_;
+};
+/* v sorted by prefix_cmp, unique; fills dir4, dir6 and lines. A prefix shorter than 16 bits fills its share of the dir. */
+int classtable_build(struct image *img, const struct class_prefix *v, size_t n, struct diag *d);
+
+#endif

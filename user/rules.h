@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Rules: words, sentences, the model. One structure holds everything that was
+ * said; the parser fills it from files or from a command line, one printer
+ * prints it. Knows nothing of BPF.
+ *
+ * Addresses are in network byte order, prefixes have no host bits set; ports
+ * are in host byte order. Everything a struct rules points to is its own and
+ * goes with rules_free().
+ */
+#ifndef MXDP_RULES_H
+#define MXDP_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "diag.h"
+
+struct prefix {
+	uint8_t family; /* 4 or 6 */
+	uint8_t len;    /* 0..32 or 0..128 */
+	uint8_t addr[16]; /* IPv4 in the first four bytes */
+};
+
+struct port_range {
+	uint16_t lo, hi; /* both included, 1..65535 */
+};
+
+enum source_kind { SOURCE_ANY, SOURCE_PREFIX, SOURCE_LIST };
+
+struct source {
+	enum source_kind kind;
+	struct prefix prefix; /* SOURCE_PREFIX */
+	char *list;           /* SOURCE_LIST: the name without '@' */
+};
+
+/* Where a sentence stands. A sentence of the moment (--runtime) has file NULL. */
+struct origin {
+	char *file;
+	unsigned int line, column; /* from 1 */
+};
+
+enum stmt_kind {
+	STMT_INTERFACE, STMT_DEFAULT, STMT_OBSERVE, STMT_TRACK, STMT_ADMIN,
+	STMT_EXEMPT, STMT_ALLOW, STMT_DENY, STMT_BLOCK, STMT_LIST,
+};
+
+enum attach_mode { MODE_NATIVE, MODE_GENERIC, MODE_AUTO };
+
+/*
+ * One sentence. Which members speak depends on kind:
+ *   INTERFACE  name, mode, leases (`leases N`: connections the lease table serves, 64k unless said; up to 1M)
+ *   DEFAULT    deny
+ *   OBSERVE, TRACK ("socket" is the only tracker here)   nothing
+ *   ADMIN, ALLOW, DENY   ports, sources (empty: any)
+ *   EXEMPT, BLOCK        sources
+ *   LIST       name; prefixes given inline; path, min, max when from a file
+ */
+struct stmt {
+	enum stmt_kind kind;
+	struct origin at;
+	char *name;
+	enum attach_mode mode;
+	bool deny;
+	struct port_range *ports;
+	size_t nports;
+	struct source *sources;
+	size_t nsources;
+	struct prefix *prefixes; /* inline ones only */
+	size_t nprefixes;
+	char *path;              /* as written; relative to the file it stands in */
+	unsigned long min, max;  /* 0: not said */
+	char *comment;           /* text of `comment "..."`, or NULL */
+};
+
+/* A list as in force: inline prefixes and what its file held when it was read. Sorted by prefix_cmp(), no duplicates. */
+struct list {
+	char *name;
+	struct prefix *v;
+	size_t n;
+	char *path;      /* absolute, or NULL */
+	int64_t read_at; /* wall clock, seconds, when the file was read; 0 without one */
+};
+
+struct rules {
+	struct stmt *v; /* in the order read */
+	size_t n;
+	struct list *lists;
+	size_t nlists;
+};
+
+/* ---- words (words.c) ---- */
+
+/* "25", "smtp", "smtp/tcp", "1000-2000", "6000:6010", "any" at s (length n). 0, or -EINVAL with *why set to a static or
+ * suggestion text (malloc'd, caller frees), e.g. unknown service "smpt"; did you mean "smtp"? */
+int word_ports(const char *s, size_t n, struct port_range *out, char **why);
+/* The mail (or services database) name of a port, or NULL. Static or thread-local storage. */
+const char *port_name(uint16_t port);
+/* "192.0.2.1", "192.0.2.0/24", "2001:db8::/32". Host bits set: -EINVAL, and why names the prefix meant. */
+int word_prefix(const char *s, size_t n, struct prefix *out, char **why);
+/* "90", "10m", "1d12h", "forever", "-1" to seconds; -1 is forever. Overflow and junk: -EINVAL. */
+int word_duration(const char *s, size_t n, int64_t *seconds, char **why);
+int prefix_cmp(const void *a, const void *b); /* family, address, length: parents before children */
+bool prefix_covers(const struct prefix *p, const struct prefix *of); /* is `of` inside p? */
+/* "192.0.2.1", "192.0.2.0/24": the length is left out for single hosts. buf of PREFIX_TEXT bytes. */
+#define PREFIX_TEXT 52
+const char *prefix_text(const struct prefix *p, char *buf);
+
+/* ---- sentences (grammar.c) ---- */
+
+/*
+ * Parses every line of text (len bytes; NUL inside is an error) and appends to r. Lists are declared but their files are
+ * not read. Every error is added to d as FILE:LINE:COLUMN; parsing goes on to the next line to report them all (at
+ * most 20). Returns 0, or -EINVAL when there was any error: then r is as before.
+ */
+int rules_parse(struct rules *r, const char *file, const char *text, size_t len, struct diag *d);
+
+/* The sentence of a command line: words joined by spaces, a word with spaces quoted. Place is "command line". */
+int rules_parse_args(struct rules *r, int argc, char *const argv[], struct diag *d);
+
+/* The canonical sentence, without newline; ports as names where they have one. Malloc'd. */
+char *stmt_text(const struct stmt *s);
+/* Do they say the same? Order of ports and sources does not matter; origin and comment do not count. */
+bool stmt_same(const struct stmt *a, const struct stmt *b);
+void stmt_free(struct stmt *s);   /* what it points to, not s itself */
+void stmt_copy(struct stmt *to, const struct stmt *from); /* deep */
+
+/* ---- the model (rules.c) ---- */
+
+/*
+ * Reads the main file and conf.d/ *.conf beside it (in byte order of their names; a missing conf.d is fine, a missing main
+ * file is -ENOENT), then every list file, then checks the whole. 0, or negative errno with d filled; r is then empty.
+ */
+int rules_load(struct rules *r, const char *main_file, struct diag *d);
+
+/* The same without reading files: resolves lists of r (declared inline; file lists keep what r->lists holds under their
+ * name, or are read when absent) and checks the whole: unknown @list, list twice, interface twice, contradicting default,
+ * block or deny of everything ("/0 must be asked twice": needs `force`), admin with `any`... Warnings go to d too. */
+int rules_finish(struct rules *r, struct diag *d);
+
+void rules_free(struct rules *r);
+struct list *rules_list(const struct rules *r, const char *name);
+const struct stmt *rules_find(const struct rules *r, const struct stmt *like);
+
+/* Everything, list contents and origins included, as one blob that rules_thaw() turns back into equal rules. Malloc'd. */
+void *rules_freeze(const struct rules *r, size_t *len);
+int rules_thaw(struct rules *r, const void *blob, size_t len, struct diag *d); /* -EBADMSG: not such a blob */
+
+/*
+ * The plain judge: what these rules say of a packet, straight from the model, by reading every sentence. Slow, obvious,
+ * and independent of compile.c: `explain` names the deciding sentence with it and the tests compare the two.
+ * `syn` false: asks only whether the source is blocked.
+ */
+enum judge_says { JUDGE_ALLOW, JUDGE_DEFAULT_ALLOW, JUDGE_ADMIN, JUDGE_DENY, JUDGE_CLOSED, JUDGE_BLOCKED, JUDGE_NOT_BLOCKED };
+struct judge_answer {
+	enum judge_says says;
+	const struct stmt *because; /* the deciding sentence, or NULL: the default that nobody wrote */
+};
+struct judge_answer rules_judge(const struct rules *r, const struct prefix *host, uint16_t port, bool syn);
+
+/* ---- files (conffile.c) ---- */
+
+/*
+ * Editing keeps every comment, blank line and order. The new text is written beside the file, fsynced and renamed over it,
+ * mode and owner kept; a symlink is followed to its target. An flock on FILE.lock (same directory) holds off others.
+ */
+struct conffile {
+	char *path;
+	char *text;
+	size_t len;
+	int lock_fd;
+};
+int conffile_open(struct conffile *c, const char *path, bool create, struct diag *d);
+void conffile_append(struct conffile *c, const char *sentence);                 /* at the end, with its newline */
+int conffile_remove_line(struct conffile *c, unsigned int line, struct diag *d); /* with its continuation lines */
+int conffile_replace_line(struct conffile *c, unsigned int line, const char *sentence, struct diag *d); /* trailing comment kept */
+int conffile_commit(struct conffile *c, struct diag *d);
+void conffile_close(struct conffile *c);
+
+/* List files (listfile.c): one prefix a line; '#' and ';' start comments, also behind a prefix. `name` for messages. */
+int listfile_parse(const char *name, const char *text, size_t len, struct prefix **v, size_t *n, struct diag *d);
+int listfile_read(const char *path, struct prefix **v, size_t *n, struct diag *d);
+
+/* Whole small file into memory; -EFBIG beyond max. NUL-terminated besides. */
+int file_read(const char *path, size_t max, char **text, size_t *len, struct diag *d);
+/* Write beside, fsync, rename, fsync the directory. */
+int file_replace(const char *path, const void *text, size_t len, unsigned int mode, struct diag *d);
+
+#endif
