@@ -27,89 +27,31 @@
 #include "tracker.h"
 #include "verdict.h"
 
-struct judgement {
-	int reason;
-	__u32 service;
-	__u32 class_;
-	bool has_port;
-	bool observe;
-};
-
-static __always_inline int judge(struct xdp_md *ctx, const struct mxdp_state *st, const struct mxdp_bank *b,
-				 struct frame *f, struct pkt *p, struct judgement *j, __u32 epoch, bool probe)
+/* What a test run with the right key learns: see struct mxdp_probe. */
+static __always_inline struct mxdp_probe *probe_of(struct xdp_md *ctx)
 {
-	struct mxdp_lease_line *line = NULL;
-	bool syn = false, subject = true;
-	__u64 hash = 0, stamp = 0;
-	__u16 entry = 0;
-	__u8 cell;
-	int other;
+	struct mxdp_probe *probe = (void *)(long)ctx->data_meta;
+	void *data = (void *)(long)ctx->data;
 
-	other = parse(ctx, f, p);
-	if (other == MXDP_PARSED) {
-		entry = b->port[p->dport];
-		j->service = entry & MXDP_PORT_SERVICE;
-		j->has_port = true;
-		other = sane(p);
-		if (other != MXDP_PARSED)
-			return other;
-		syn = (p->flags & (F_SYN | F_ACK)) == F_SYN;
-		if (syn && entry & MXDP_PORT_CLOSED)
-			return MXDP_R_CLOSED;
-		if (!probe && !(p->flags & (F_SYN | F_FIN | F_RST))) {
-			hash = lease_hash(p);
-			stamp = lease_stamp(epoch, clock_jiffies(st) >> cfg.tick_shift);
-			line = lease_line(hash);
-			if (line && lease_good(line, hash ^ stamp))
-				return MXDP_R_LEASE;
-		}
-	} else {
-		/* what keeps the host on its network passes whoever sends it */
-		subject = other == MXDP_R_NOT_TCP || other == MXDP_R_TUNNEL;
-		if (!subject || !p->has_source)
-			return other;
-	}
-
-	if (syn || b->flags & MXDP_BANK_BLOCKS)
-		j->class_ = class_of(b, p);
-	cell = b->policy[j->class_ & (MXDP_CLASSES - 1)][j->service & (MXDP_SERVICES - 1)];
-	if (b->class_flags[j->class_ & (MXDP_CLASSES - 1)] & MXDP_CLASS_BLOCKED && (cell != MXDP_CELL_ADMIN || !j->has_port))
-		return MXDP_R_BLOCKED;
-	if (!j->has_port)
-		return other;
-
-	/* A SYN is judged by policy alone and writes no state: a flood of them has nothing to exhaust. */
-	if (syn) {
-		if (cell == MXDP_CELL_ADMIN)
-			return MXDP_R_ADMIN;
-		if (cell == MXDP_CELL_ALLOW)
-			return MXDP_R_ALLOWED;
-		if (cell == MXDP_CELL_DEFAULT_ALLOW)
-			return MXDP_R_DEFAULT_ALLOW;
-		return MXDP_R_DENIED;
-	}
-	if (entry & MXDP_PORT_FREE)
-		return MXDP_R_DEFAULT_ALLOW;
-
-	/* Any other segment must belong to a connection the kernel knows. */
-	return track(ctx, p, line, hash, stamp);
+	asm volatile("" : "+r"(probe)); /* clang must not take the one for the other where they are equal */
+	if ((void *)probe == data || (void *)(probe + 1) > data || probe->key != cfg.probe_key)
+		return NULL;
+	return probe;
 }
 
-SEC("xdp.frags")
-int mxdp(struct xdp_md *ctx)
+static __always_inline int filter(struct xdp_md *ctx)
 {
-	struct frame f = { .data = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end };
-	struct mxdp_probe *probe = (void *)(long)ctx->data_meta;
-	struct judgement j = {};
-	struct pkt p = {};
+	bool probing, crossing, syn = false, tcp;
+	struct mxdp_lease_line *line = NULL;
+	__u32 epoch, frame_len, class_ = 0, i = 0;
+	__u64 hash, word = 0;
 	struct mxdp_state *st;
 	struct mxdp_bank *b;
-	bool probing = false;
-	__u32 epoch, i = 0;
-
-	p.frame_len = f.end - f.data;
-	if ((void *)probe != f.data)
-		probing = (void *)(probe + 1) <= f.data && probe->key == cfg.probe_key;
+	struct lane lane;
+	__u32 entry = 0;
+	int reason;
+	struct pkt p;
+	__u8 cell;
 
 	st = bpf_map_lookup_elem(&state, &i);
 	if (!st)
@@ -119,21 +61,90 @@ int mxdp(struct xdp_md *ctx)
 	b = bpf_map_lookup_elem(&banks, &i);
 	if (!b)
 		return XDP_PASS;
+	probing = probe_of(ctx) != NULL;
 
-	j.observe = b->flags & MXDP_BANK_OBSERVE;
-	j.reason = judge(ctx, st, b, &f, &p, &j, epoch, probing);
+	frame_len = ctx->data_end - ctx->data;
 
-	if (probing) {
-		probe = (void *)(long)ctx->data_meta;
-		if ((void *)(probe + 1) <= (void *)(long)ctx->data) {
-			probe->epoch = epoch;
-			probe->reason = j.reason;
-			probe->service = j.service;
-			probe->class_ = j.class_;
-		}
-		return mxdp_drop_mask >> (j.reason & 63) & 1 && !j.observe ? XDP_DROP : XDP_PASS;
+	tcp = lane_find(ctx, &lane);
+	if (tcp) {
+		__u32 port = bpf_ntohs(U16(lane.tcp, 2));
+
+		entry = b->port[port];
+		/* The commonest junk goes first: a knock on a port that no source may open, whatever else is wrong with it. */
+		if (entry & MXDP_PORT_CLOSED && is_syn(U8(lane.tcp, 13)) && !probing && !crossing_due(ctx, port, st))
+			return verdict(ctx, lane.family, frame_len, b->flags & MXDP_BANK_OBSERVE, entry & MXDP_PORT_SERVICE, port,
+				       MXDP_R_CLOSED);
+		lane_fill(&lane, &p);
+		p.frame_len = frame_len;
+		crossing = !probing;
+	} else {
+		p.family = 0;
+		p.has_source = 0;
+		p.frame_len = frame_len;
+		reason = parse(ctx, &p);
+		tcp = reason == MXDP_PARSED;
+		if (tcp)
+			entry = b->port[p.dport & 0xffff];
+		crossing = false;
 	}
-	return verdict(ctx, &p, j.observe, j.service, j.has_port, j.reason);
+
+	if (tcp) {
+		syn = is_syn(p.flags);
+		reason = MXDP_R_CLOSED;
+		if (syn && entry & MXDP_PORT_CLOSED && !crossing)
+			goto out;
+		reason = sane(&p);
+		if (reason != MXDP_PARSED)
+			goto out;
+		if (!(p.flags & (F_SYN | F_FIN | F_RST)) && !probing) {
+			hash = lease_hash(&p);
+			word = lease_word(hash, lease_stamp(epoch, clock_jiffies(st) >> cfg.tick_shift));
+			line = lease_line(hash);
+			if (line && lease_good(line, word))
+				return verdict(ctx, p.family, p.frame_len, false, entry & MXDP_PORT_SERVICE, p.dport, MXDP_R_LEASE);
+		}
+	} else if ((reason != MXDP_R_NOT_TCP && reason != MXDP_R_TUNNEL) || !p.has_source) {
+		goto out; /* what keeps the host on its network passes whoever sends it */
+	}
+
+	if (syn || b->flags & MXDP_BANK_BLOCKS)
+		class_ = class_of(b, &p) & (MXDP_CLASSES - 1);
+	cell = b->policy[class_][entry & MXDP_PORT_SERVICE];
+	if (b->class_flags[class_] & MXDP_CLASS_BLOCKED && !(tcp && cell == MXDP_CELL_ADMIN)) {
+		reason = MXDP_R_BLOCKED;
+	} else if (!tcp) {
+		/* passed unjudged, under the reason that parse() gave */
+	} else if (syn && !(entry & MXDP_PORT_CLOSED)) {
+		/* A SYN is judged by policy alone and writes no state: a flood of them has nothing to exhaust. */
+		reason = cell == MXDP_CELL_ALLOW	   ? MXDP_R_ALLOWED :
+			 cell == MXDP_CELL_ADMIN	   ? MXDP_R_ADMIN :
+			 cell == MXDP_CELL_DEFAULT_ALLOW ? MXDP_R_DEFAULT_ALLOW :
+							   MXDP_R_DENIED;
+	} else if (entry & MXDP_PORT_FREE) {
+		reason = MXDP_R_DEFAULT_ALLOW;
+	} else {
+		/* Any other segment must belong to a connection the kernel knows. */
+		reason = track(ctx, &p, syn, line, word);
+	}
+out:
+	if (probing) {
+		struct mxdp_probe *probe = probe_of(ctx);
+
+		if (probe)
+			*probe = (struct mxdp_probe){
+				.key = cfg.probe_key, .epoch = epoch, .reason = reason,
+				.service = entry & MXDP_PORT_SERVICE, .class_ = class_,
+			};
+		return dropping(reason) && !(b->flags & MXDP_BANK_OBSERVE) ? XDP_DROP : XDP_PASS;
+	}
+	return verdict(ctx, p.family, p.frame_len, b->flags & MXDP_BANK_OBSERVE, entry & MXDP_PORT_SERVICE,
+		       tcp ? (int)p.dport : NO_PORT, reason);
+}
+
+SEC("xdp.frags")
+int mxdp(struct xdp_md *ctx)
+{
+	return filter(ctx);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -20,6 +20,11 @@
 	 FLAGS_OK(F_RST | F_ACK) | FLAGS_OK(F_FIN | F_ACK) | FLAGS_OK(F_FIN | F_ACK | F_URG) | FLAGS_OK(F_ACK) | \
 	 FLAGS_OK(F_ACK | F_URG))
 
+static __always_inline bool is_syn(__u8 flags)
+{
+	return (flags & (F_SYN | F_ACK | F_FIN | F_RST)) == F_SYN;
+}
+
 static __always_inline bool ip4_bad_source(__u32 a)
 {
 	__u8 top = a >> 24;

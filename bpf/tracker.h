@@ -30,14 +30,11 @@ static __always_inline struct bpf_sock *socket_of(struct xdp_md *ctx, const stru
  * Only a listener: no connection, unless this ACK brings back a cookie that
  * the kernel sent when its queue was full (then there is no request socket).
  */
-static __always_inline bool cookie_ack(struct bpf_sock *listener, const struct pkt *p)
+static __always_inline bool cookie_ack(struct xdp_md *ctx, struct bpf_sock *listener, const struct pkt *p)
 {
-	struct tcphdr tcp = {
-		.source = bpf_htons(p->sport), .dest = bpf_htons(p->dport), .seq = p->seq_be, .ack_seq = p->ack_be,
-		.doff = 5, .ack = 1,
-	};
+	struct tcphdr tcp;
 
-	if ((p->flags & (F_ACK | F_SYN | F_RST)) != F_ACK)
+	if ((p->flags & (F_ACK | F_SYN | F_RST)) != F_ACK || bpf_xdp_load_bytes(ctx, p->tcp_off, &tcp, sizeof(tcp)))
 		return false;
 	if (p->family == 0) {
 		struct iphdr ip = { .version = 4, .ihl = 5, .saddr = bpf_htonl(p->src_lo), .daddr = bpf_htonl(p->dst_lo) };
@@ -54,24 +51,46 @@ static __always_inline bool cookie_ack(struct bpf_sock *listener, const struct p
 	}
 }
 
+/*
+ * RFC 9293, 3.5: both ends may open at once, and then a SYN answers ours. A
+ * closed port asks the kernel so only where a connection of our own can start,
+ * and once a tick and queue: a flood of knocks costs no lookups, and a peer
+ * that truly crosses us sends again.
+ */
+#define FIRST_OWN_PORT 1024
+__u64 crossing_asked[64];
+
+static __always_inline bool crossing_due(struct xdp_md *ctx, __u32 port, const struct mxdp_state *st)
+{
+	__u64 *asked = &crossing_asked[ctx->rx_queue_index & 63], now;
+
+	if (port < FIRST_OWN_PORT)
+		return false;
+	now = clock_jiffies(st);
+	if (*asked == now)
+		return false;
+	*asked = now;
+	return true;
+}
+
 /* `line` is where a lease may be granted, or NULL. */
-static __always_inline int track(struct xdp_md *ctx, const struct pkt *p, struct mxdp_lease_line *line, __u64 hash,
-				 __u64 stamp)
+static __always_inline int track(struct xdp_md *ctx, const struct pkt *p, bool syn, struct mxdp_lease_line *line, __u64 word)
 {
 	struct bpf_sock *sk = socket_of(ctx, p);
 	int reason = MXDP_R_LIVE;
 	__u32 state;
 
 	if (!sk)
-		return MXDP_R_NO_CONNECTION;
+		return syn ? MXDP_R_CLOSED : MXDP_R_NO_CONNECTION;
 	state = sk->state;
-	if (state == BPF_TCP_LISTEN) {
-		reason = cookie_ack(sk, p) ? MXDP_R_COOKIE : MXDP_R_NO_CONNECTION;
-		line = NULL;
-	}
+	if (syn)
+		reason = state == BPF_TCP_SYN_SENT ? MXDP_R_CROSSED : MXDP_R_CLOSED;
+	else if (state == BPF_TCP_LISTEN)
+		reason = cookie_ack(ctx, sk, p) ? MXDP_R_COOKIE : MXDP_R_NO_CONNECTION;
 	bpf_sk_release(sk);
-	if (line && state != BPF_TCP_SYN_SENT && state != BPF_TCP_NEW_SYN_RECV && state != BPF_TCP_TIME_WAIT)
-		lease_grant(line, hash, stamp);
+	if (line && state != BPF_TCP_LISTEN && state != BPF_TCP_SYN_SENT && state != BPF_TCP_NEW_SYN_RECV &&
+	    state != BPF_TCP_TIME_WAIT)
+		lease_grant(line, word);
 	return reason;
 }
 

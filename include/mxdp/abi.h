@@ -92,11 +92,12 @@ _Static_assert(sizeof(struct mxdp_bank) == 64 + 2 * 65536 + 2 * 4 * 65536 + 1024
 /* ---- lease: eight 64-bit words to a line; written by the packet path ---- */
 
 #define MXDP_LEASE_WAYS 8u
+#define MXDP_LEASE_EPOCHS 0xfffu /* epoch bits in a lease: the loader zeroes the table with the flip to an epoch where these are 0 */
 struct mxdp_lease_line {
 	__u64 word[MXDP_LEASE_WAYS];
 };
 
-/* ---- counters: per interface; the packet path adds with atomics ---- */
+/* ---- counters: per interface; written by the packet path ---- */
 
 struct mxdp_count {
 	__u64 packets;
@@ -105,7 +106,8 @@ struct mxdp_count {
 
 /*
  * counters[((row * MXDP_SERVICES + service) * 2 + family) * 128 + observed * 64 + reason]
- * row: receive queue & cfg.row_mask; family: 0 IPv4 and LINK reasons, 1 IPv6;
+ * row: receive queue & cfg.row_mask; a queue is polled by one CPU at a time, so its row has one writer, unless
+ * cfg.shared_rows; family: 0 IPv4 and LINK reasons, 1 IPv6;
  * observed: 1 when the reason says drop but the policy in force only observes.
  */
 #define MXDP_COUNTERS_PER_ROW (MXDP_SERVICES * 2u * 2u * MXDP_REASON_SLOTS)
@@ -128,7 +130,8 @@ struct mxdp_cfg {
 	__u8 tick_shift;   /* jiffies >> tick_shift counts steps of about one second */
 	__u8 frags;        /* the program was loaded for multi-buffer frames */
 	__u8 test_clock;   /* time comes from state.test_jiffies */
-	__u8 reserved[5];
+	__u8 shared_rows;  /* two CPUs may count in one row at once: add with atomics (5 ns each here) */
+	__u8 reserved[4];
 };
 _Static_assert(sizeof(struct mxdp_cfg) == 40, "cfg layout");
 

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The filter itself, behind a step that gives the packet another source each
+ * time; and two programs that take the same step and return at once, which is
+ * what every figure is net of.
+ */
+#include "../../bpf/mxdp.bpf.c"
+
+enum bench_vary {
+	VARY_NOTHING,
+	VARY_FLOW,   /* one of `flows` connections, in random order */
+	VARY_SOURCE, /* any of a billion sources */
+};
+
+const volatile __u32 vary = VARY_NOTHING;
+const volatile __u32 flow_mask = 0;
+__u64 lcg = 88172645463325252ULL;
+
+static __always_inline void set_source(struct xdp_md *ctx, __u32 a)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
+
+	if (data + sizeof(*eth) + sizeof(struct ipv6hdr) > end)
+		return;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		((struct iphdr *)(eth + 1))->saddr = bpf_htonl(a);
+	else
+		((struct ipv6hdr *)(eth + 1))->saddr.s6_addr32[vary == VARY_FLOW ? 3 : 1] = bpf_htonl(a);
+}
+
+static __always_inline __u32 next_random(void)
+{
+	lcg = lcg * 6364136223846793005ULL + 1442695040888963407ULL;
+	return lcg >> 32;
+}
+
+static __always_inline void another_source(struct xdp_md *ctx)
+{
+	if (vary == VARY_FLOW)
+		set_source(ctx, 0x0b000000 + (next_random() & flow_mask));
+	else if (vary == VARY_SOURCE)
+		set_source(ctx, 0x0b000000 + (next_random() & 0x3fffffff));
+}
+
+SEC("xdp.frags")
+int base_pass(struct xdp_md *ctx)
+{
+	another_source(ctx);
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int base_drop(struct xdp_md *ctx)
+{
+	another_source(ctx);
+	return XDP_DROP;
+}
+
+SEC("xdp.frags")
+int bench_filter(struct xdp_md *ctx)
+{
+	another_source(ctx);
+	return filter(ctx);
+}
+
+__u32 next_flow = 0;
+
+/* Grants the leases of all flows, one a run: what the tracker would have said of each. */
+SEC("xdp.frags")
+int grant(struct xdp_md *ctx)
+{
+	struct mxdp_lease_line *line;
+	struct mxdp_state *st;
+	struct lane lane;
+	struct pkt p;
+	__u64 hash, word;
+	__u32 i = 0;
+
+	set_source(ctx, 0x0b000000 + (next_flow++ & flow_mask));
+	st = bpf_map_lookup_elem(&state, &i);
+	if (!st || !lane_find(ctx, &lane))
+		return XDP_ABORTED;
+	lane_fill(&lane, &p);
+	hash = lease_hash(&p);
+	word = lease_word(hash, lease_stamp(st->epoch, clock_jiffies(st) >> cfg.tick_shift));
+	line = lease_line(hash);
+	if (!line)
+		return XDP_ABORTED;
+	if (!lease_good(line, word))
+		lease_grant(line, word);
+	return XDP_PASS;
+}
