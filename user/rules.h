@@ -46,13 +46,17 @@ enum stmt_kind {
 	STMT_EXEMPT, STMT_ALLOW, STMT_DENY, STMT_BLOCK, STMT_LIST,
 };
 
+#define DEFAULT_LEASES 65536
+
 enum attach_mode { MODE_NATIVE, MODE_GENERIC, MODE_AUTO };
 
 /*
  * One sentence. Which members speak depends on kind:
- *   INTERFACE  name, mode, leases (`leases N`: connections the lease table serves, 64k unless said; up to 1M)
+ *   INTERFACE  name, mode (`interface eth0 mode native|generic|auto`)
  *   DEFAULT    deny
- *   OBSERVE, TRACK ("socket" is the only tracker here)   nothing
+ *   OBSERVE    nothing
+ *   TRACK      leases (`track socket [leases 64k]`; "socket" is the only tracker so far. How many connections the lease
+ *              table serves well: 1k to 1M, `64k` and `1M` understood, DEFAULT_LEASES unless said; rounded up to a power of two)
  *   ADMIN, ALLOW, DENY   ports, sources (empty: any)
  *   EXEMPT, BLOCK        sources
  *   LIST       name; prefixes given inline; path, min, max when from a file
@@ -71,6 +75,7 @@ struct stmt {
 	size_t nprefixes;
 	char *path;              /* as written; relative to the file it stands in */
 	unsigned long min, max;  /* 0: not said */
+	unsigned long leases;    /* 0: not said */
 	char *comment;           /* text of `comment "..."`, or NULL */
 };
 
@@ -92,8 +97,8 @@ struct rules {
 
 /* ---- words (words.c) ---- */
 
-/* "25", "smtp", "smtp/tcp", "1000-2000", "6000:6010", "any" at s (length n). 0, or -EINVAL with *why set to a static or
- * suggestion text (malloc'd, caller frees), e.g. unknown service "smpt"; did you mean "smtp"? */
+/* "25", "smtp", "smtp/tcp", "1000-2000", "6000:6010", "any" at s (length n). 0, or -EINVAL with *why (unless why is NULL)
+ * set to a text (malloc'd, caller frees), e.g. unknown service "smpt"; did you mean "smtp"? */
 int word_ports(const char *s, size_t n, struct port_range *out, char **why);
 /* The mail (or services database) name of a port, or NULL. Static or thread-local storage. */
 const char *port_name(uint16_t port);
@@ -119,7 +124,8 @@ int rules_parse(struct rules *r, const char *file, const char *text, size_t len,
 /* The sentence of a command line: words joined by spaces, a word with spaces quoted. Place is "command line". */
 int rules_parse_args(struct rules *r, int argc, char *const argv[], struct diag *d);
 
-/* The canonical sentence, without newline; ports as names where they have one. Malloc'd. */
+/* The canonical sentence, without newline; ports as names where mxdp's own table has one (what the services database of
+ * today calls a port would not be understood without it). Malloc'd. */
 char *stmt_text(const struct stmt *s);
 /* Do they say the same? Order of ports and sources does not matter; origin and comment do not count. */
 bool stmt_same(const struct stmt *a, const struct stmt *b);
@@ -130,13 +136,20 @@ void stmt_copy(struct stmt *to, const struct stmt *from); /* deep */
 
 /*
  * Reads the main file and conf.d/ *.conf beside it (in byte order of their names; a missing conf.d is fine, a missing main
- * file is -ENOENT), then every list file, then checks the whole. 0, or negative errno with d filled; r is then empty.
+ * file is -ENOENT), then every list file, then checks the whole. Files without any sentence are an error: what a full
+ * disk leaves is not to close every port. 0, or negative errno with d filled; r is then empty.
  */
 int rules_load(struct rules *r, const char *main_file, struct diag *d);
 
-/* The same without reading files: resolves lists of r (declared inline; file lists keep what r->lists holds under their
- * name, or are read when absent) and checks the whole: unknown @list, list twice, interface twice, contradicting default,
- * block or deny of everything ("/0 must be asked twice": needs `force`), admin with `any`... Warnings go to d too. */
+/* The conf.d/ *.conf beside the main file alone, parsed and appended to r, nothing checked. 0, or negative errno with d filled. */
+int rules_parse_dropins(struct rules *r, const char *main_file, struct diag *d);
+
+/*
+ * What rules_load() does behind the parsing: fills the lists of r and checks the whole. A list's file is not read again
+ * when r->lists holds what it held. Errors: unknown @list, list or interface twice, contradicting default or tracker,
+ * `block`, `exempt` or `deny any` of everybody. Warnings: admin from any, no admin under default deny, an empty list that
+ * is used. Notes: a list that is not. 0, or -EINVAL, and then r is as before.
+ */
 int rules_finish(struct rules *r, struct diag *d);
 
 void rules_free(struct rules *r);
@@ -150,7 +163,8 @@ int rules_thaw(struct rules *r, const void *blob, size_t len, struct diag *d); /
 /*
  * The plain judge: what these rules say of a packet, straight from the model, by reading every sentence. Slow, obvious,
  * and independent of compile.c: `explain` names the deciding sentence with it and the tests compare the two.
- * `syn` false: asks only whether the source is blocked.
+ * `syn` false: asks only whether the source is blocked. Port 0: a packet without a port, which no admin sentence lets through.
+ * A source that is `any` fits worst; 0.0.0.0/0 and ::/0 are more specific than it.
  */
 enum judge_says { JUDGE_ALLOW, JUDGE_DEFAULT_ALLOW, JUDGE_ADMIN, JUDGE_DENY, JUDGE_CLOSED, JUDGE_BLOCKED, JUDGE_NOT_BLOCKED };
 struct judge_answer {
@@ -170,11 +184,14 @@ struct conffile {
 	char *text;
 	size_t len;
 	int lock_fd;
+	char *ready; /* the new text in a file beside, synced; it has only to be renamed */
 };
 int conffile_open(struct conffile *c, const char *path, bool create, struct diag *d);
 void conffile_append(struct conffile *c, const char *sentence);                 /* at the end, with its newline */
 int conffile_remove_line(struct conffile *c, unsigned int line, struct diag *d); /* with its continuation lines */
 int conffile_replace_line(struct conffile *c, unsigned int line, const char *sentence, struct diag *d); /* trailing comment kept */
+/* All of a commit that is slow or can fail, but the renaming. No edits after it. Optional. */
+int conffile_prepare(struct conffile *c, struct diag *d);
 int conffile_commit(struct conffile *c, struct diag *d);
 void conffile_close(struct conffile *c);
 
