@@ -17,6 +17,8 @@
  * A service keeps its number for as long as the filter lives, so that its counters stay its own; the key says which
  * ports it is. Single ports named by a rule are services of their own; a range is one service (or several, where rules
  * overlap). Service 0 is "other": all ports no rule names.
+ * A range keeps its key when ports inside it are named singly, so that its number does not change; what only `any` names
+ * is "any"; a key that would be too long ends in ",...". port[] of the bank says exactly which port is whose.
  */
 struct service {
 	char key[48]; /* "25", "1000-1999", ... : the port ranges, ascending, comma-separated; "other" for 0; "" when free */
@@ -29,6 +31,7 @@ struct image {
 	uint8_t *is_node;          /* per line: 1 a node, 0 sixteen cells */
 	size_t nlines;
 	struct service services[MXDP_SERVICES];
+	bool recycled[MXDP_SERVICES]; /* this number was another service's before */
 	unsigned int nclasses;
 	size_t nprefixes;          /* in the trie, both families */
 	void *frozen;              /* rules_freeze() of the rules compiled */
