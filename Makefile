@@ -74,6 +74,39 @@ $(TESTS): %: %.o $(TEST_HELP) $(O)/libmxdp.a
 
 tests: $(TESTS)
 
+# Everything that needs nothing but the build's packages; as root. tools/check runs all tests.
+check: all tests
+	@fail=0; for t in $(TESTS); do echo "== $$t"; $$t || fail=1; done; exit $$fail
+
+$(O)/bench.bpf.o: tools/bench/bench.bpf.c
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(O)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(O)/bench.bpf.d -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(O)/bench.skel.h: $(O)/bench.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name bench_bpf > $@.tmp && mv $@.tmp $@
+
+$(O)/bench: tools/bench/bench.c $(O)/bench.skel.h $(O)/libmxdp.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(MX_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(O)/libmxdp.a $(LIBS)
+
+bench: all $(O)/bench
+	$(O)/bench --json $(O)/bench.json
+	@tools/bench/command
+
+install: all
+	install -D -m 0755 $(O)/mxdp $(DESTDIR)$(SBINDIR)/mxdp
+	for n in 5 8; do for m in docs/man/*.$$n; do \
+		install -D -m 0644 $$m $(DESTDIR)$(MANDIR)/man$$n/$$(basename $$m) || exit 1; done; done
+	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/mxdp/conf.d $(DESTDIR)$(SYSCONFDIR)/mxdp/lists
+	test -e $(DESTDIR)$(SYSCONFDIR)/mxdp/mxdp.conf || \
+		install -m 0640 docs/mxdp.conf.example $(DESTDIR)$(SYSCONFDIR)/mxdp/mxdp.conf
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/mxdp $(foreach m,$(wildcard docs/man/*.8),$(DESTDIR)$(MANDIR)/man8/$(notdir $(m))) \
+		$(foreach m,$(wildcard docs/man/*.5),$(DESTDIR)$(MANDIR)/man5/$(notdir $(m)))
+
 clean:
 	rm -rf $(O)
 

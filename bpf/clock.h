@@ -3,9 +3,9 @@
 #ifndef MXDP_BPF_CLOCK_H
 #define MXDP_BPF_CLOCK_H
 
-static __always_inline __u64 clock_jiffies(const struct mxdp_state *st)
+static __always_inline __u64 clock_jiffies(void)
 {
-	return cfg.test_clock ? *(volatile const __u64 *)&st->test_jiffies : bpf_jiffies64();
+	return cfg.test_clock ? *(volatile const __u64 *)&state.test_jiffies : bpf_jiffies64();
 }
 
 #endif /* MXDP_BPF_CLOCK_H */

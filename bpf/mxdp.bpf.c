@@ -41,26 +41,20 @@ static __always_inline struct mxdp_probe *probe_of(struct xdp_md *ctx)
 
 static __always_inline int filter(struct xdp_md *ctx)
 {
-	bool probing, crossing, syn = false, tcp;
+	bool probing, crossing, syn = false, dressed = false, tcp;
 	struct mxdp_lease_line *line = NULL;
-	__u32 epoch, frame_len, class_ = 0, i = 0;
+	__u32 epoch, frame_len, class_ = 0;
 	__u64 hash, word = 0;
-	struct mxdp_state *st;
-	struct mxdp_bank *b;
+	const struct mxdp_bank *b;
 	struct lane lane;
 	__u32 entry = 0;
 	int reason;
 	struct pkt p;
 	__u8 cell;
 
-	st = bpf_map_lookup_elem(&state, &i);
-	if (!st)
-		return XDP_PASS;
-	epoch = *(volatile __u32 *)&st->epoch;
-	i = epoch & 1;
-	b = bpf_map_lookup_elem(&banks, &i);
-	if (!b)
-		return XDP_PASS;
+	/* One word names the policy: everything below reads the one bank it chose. */
+	epoch = *(volatile __u32 *)&state.epoch;
+	b = &banks[epoch & 1];
 	probing = probe_of(ctx) != NULL;
 
 	frame_len = ctx->data_end - ctx->data;
@@ -71,7 +65,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 
 		entry = b->port[port];
 		/* The commonest junk goes first: a knock on a port that no source may open, whatever else is wrong with it. */
-		if (entry & MXDP_PORT_CLOSED && is_syn(U8(lane.tcp, 13)) && !probing && !crossing_due(ctx, port, st))
+		if (entry & MXDP_PORT_CLOSED && is_syn(U8(lane.tcp, 13)) && !probing && !crossing_due(ctx, port))
 			return verdict(ctx, lane.family, frame_len, b->flags & MXDP_BANK_OBSERVE, entry & MXDP_PORT_SERVICE, port,
 				       MXDP_R_CLOSED);
 		lane_fill(&lane, &p);
@@ -98,7 +92,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 			goto out;
 		if (!(p.flags & (F_SYN | F_FIN | F_RST)) && !probing) {
 			hash = lease_hash(&p);
-			word = lease_word(hash, lease_stamp(epoch, clock_jiffies(st) >> cfg.tick_shift));
+			word = lease_word(hash, lease_stamp(epoch, clock_jiffies() >> cfg.tick_shift));
 			line = lease_line(hash);
 			if (line && lease_good(line, word))
 				return verdict(ctx, p.family, p.frame_len, false, entry & MXDP_PORT_SERVICE, p.dport, MXDP_R_LEASE);
@@ -108,9 +102,9 @@ static __always_inline int filter(struct xdp_md *ctx)
 	}
 
 	if (syn || b->flags & MXDP_BANK_BLOCKS)
-		class_ = class_of(b, &p) & (MXDP_CLASSES - 1);
+		class_ = class_of(b, &p, &dressed) & (MXDP_CLASSES - 1);
 	cell = b->policy[class_][entry & MXDP_PORT_SERVICE];
-	if (b->class_flags[class_] & MXDP_CLASS_BLOCKED && !(tcp && cell == MXDP_CELL_ADMIN)) {
+	if (b->class_flags[class_] & MXDP_CLASS_BLOCKED && (dressed || !tcp || cell != MXDP_CELL_ADMIN)) {
 		reason = MXDP_R_BLOCKED;
 	} else if (!tcp) {
 		/* passed unjudged, under the reason that parse() gave */

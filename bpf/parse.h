@@ -52,7 +52,24 @@ static __always_inline bool is_tag(__be16 proto)
 	       proto == bpf_htons(ETH_P_QINQ_OLD);
 }
 
-/* The IP packet ends at `end`. Is all of it in the frame? Rare packets pay a helper call here. */
+/*
+ * Whether more buffers follow the first costs a helper call to learn. It is
+ * asked where the first is shorter than any Ethernet frame, or long enough
+ * that a driver may have filled it, or where the IP length points beyond it.
+ */
+#define MXDP_SHORT_BUFFER 60u
+#define MXDP_FULL_BUFFER 2048u
+
+/* A header ends behind the first buffer: of the frame, or only of this buffer? */
+static __always_inline int cut_short(struct xdp_md *ctx, const struct frame *f, struct pkt *p, int reason)
+{
+	if (!cfg.frags)
+		return reason;
+	p->frame_len = bpf_xdp_get_buff_len(ctx);
+	return p->frame_len > (__u32)(f->end - f->data) ? MXDP_R_HEADER_SPLIT : reason;
+}
+
+/* Is all of the IP packet in the frame? */
 static __always_inline bool frame_holds(struct xdp_md *ctx, const struct frame *f, struct pkt *p, __u32 l3_off, __u32 ip_len)
 {
 	__u32 linear = (__u32)(f->end - f->data);
@@ -96,11 +113,11 @@ static __always_inline int other_protocol(__u8 proto)
 	return MXDP_R_NOT_TCP;
 }
 
-static __always_inline int parse_icmp4(const struct frame *f, void *at)
+static __always_inline int parse_icmp4(const struct frame *f, void *at, __u32 room)
 {
 	__u8 type;
 
-	if (at + 1 > f->end)
+	if (room < 1 || at + 1 > f->end)
 		return MXDP_R_NOT_TCP;
 	type = *(__u8 *)at;
 	if (type == ICMP_UNREACHABLE || type == ICMP_EXCEEDED || type == ICMP_PARAMETER)
@@ -110,11 +127,11 @@ static __always_inline int parse_icmp4(const struct frame *f, void *at)
 	return MXDP_R_NOT_TCP;
 }
 
-static __always_inline bool is_dhcp(const struct frame *f, void *at, __be16 client, __be16 server)
+static __always_inline bool is_dhcp(const struct frame *f, void *at, __u32 room, __be16 client, __be16 server)
 {
 	struct udphdr *udp = at;
 
-	return (void *)(udp + 1) <= f->end &&
+	return room >= sizeof(*udp) && (void *)(udp + 1) <= f->end &&
 	       ((udp->dest == client && udp->source == server) || (udp->dest == server && udp->source == client));
 }
 
@@ -154,7 +171,7 @@ static __always_inline int parse_ip4(struct xdp_md *ctx, const struct frame *f, 
 
 	p->family = 0;
 	if ((void *)(ip + 1) > f->end)
-		return MXDP_R_IP_HEADER;
+		return cut_short(ctx, f, p, MXDP_R_IP_HEADER);
 	if (ip->version != 4)
 		return MXDP_R_IP_VERSION;
 	head = ip->ihl * 4;
@@ -165,7 +182,7 @@ static __always_inline int parse_ip4(struct xdp_md *ctx, const struct frame *f, 
 		return MXDP_R_IP_LENGTH;
 	l4 = f->ip + head;
 	if (l4 > f->end)
-		return MXDP_R_IP_HEADER;
+		return cut_short(ctx, f, p, MXDP_R_IP_HEADER);
 	p->src_hi = 0;
 	p->dst_hi = 0;
 	p->src_lo = bpf_ntohl(ip->saddr);
@@ -179,8 +196,8 @@ static __always_inline int parse_ip4(struct xdp_md *ctx, const struct frame *f, 
 		if (frag & 0x1fff)
 			return other_protocol(ip->protocol);
 		if (ip->protocol == IPPROTO_ICMP)
-			return parse_icmp4(f, l4);
-		if (ip->protocol == IPPROTO_UDP && is_dhcp(f, l4, bpf_htons(68), bpf_htons(67)))
+			return parse_icmp4(f, l4, len - head);
+		if (ip->protocol == IPPROTO_UDP && is_dhcp(f, l4, len - head, bpf_htons(68), bpf_htons(67)))
 			return MXDP_R_DHCP;
 		return other_protocol(ip->protocol);
 	}
@@ -222,12 +239,14 @@ static __always_inline int parse_ip6(struct xdp_md *ctx, const struct frame *f, 
 
 	p->family = 1;
 	if ((void *)(ip + 1) > f->end)
-		return MXDP_R_IP_HEADER;
-	if (ip->version != 6)
+		return cut_short(ctx, f, p, MXDP_R_IP_HEADER);
+	if (ip->version != 6) {
+		p->family = 0; /* of no family */
 		return MXDP_R_IP_VERSION;
+	}
 	len = bpf_ntohs(ip->payload_len);
-	if (len == 0)
-		return ip->nexthdr == IPPROTO_NONE ? MXDP_R_NOT_TCP : MXDP_R_JUMBO;
+	if (len == 0 && ip->nexthdr != IPPROTO_NONE)
+		return MXDP_R_JUMBO;
 	if (!frame_holds(ctx, f, p, l3_off, sizeof(*ip) + len))
 		return MXDP_R_IP_LENGTH;
 	p->src_hi = bpf_be64_to_cpu(*(__be64 *)&ip->saddr.s6_addr[0]);
@@ -287,7 +306,7 @@ static __always_inline int parse_ip6(struct xdp_md *ctx, const struct frame *f, 
 	at += off;
 	if (next == IPPROTO_ICMPV6 && off < len)
 		return parse_icmp6(f, at, fragmented);
-	if (next == IPPROTO_UDP && is_dhcp(f, at, bpf_htons(546), bpf_htons(547)))
+	if (next == IPPROTO_UDP && is_dhcp(f, at, len - off, bpf_htons(546), bpf_htons(547)))
 		return MXDP_R_DHCP;
 	return other_protocol(next);
 }
@@ -300,6 +319,8 @@ static __noinline int parse(struct xdp_md *ctx, struct pkt *p)
 	__be16 proto;
 	void *at = eth + 1;
 
+	if (cfg.frags && (p->frame_len < MXDP_SHORT_BUFFER || p->frame_len >= MXDP_FULL_BUFFER))
+		p->frame_len = bpf_xdp_get_buff_len(ctx);
 	if (at > f->end)
 		return MXDP_R_FRAME_SHORT;
 	proto = U16(eth, 12);
@@ -370,6 +391,8 @@ static __always_inline bool lane_find(struct xdp_md *ctx, struct lane *l)
 	}
 	if ((int)len < (int)sizeof(struct tcphdr) || len > (__u32)(end - tcp))
 		return false;
+	if (len != (__u32)(end - tcp) && (__u32)(end - data) >= MXDP_FULL_BUFFER)
+		return false; /* more buffers may follow, and all their bytes count */
 	doff = U8(tcp, 12) >> 4 << 2;
 	if (doff < sizeof(struct tcphdr) || doff > len)
 		return false;

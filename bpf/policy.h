@@ -75,13 +75,15 @@ static __always_inline bool ip4_inside(const struct pkt *p, __u32 *a)
 	return true;
 }
 
-static __always_inline __u32 class_of(const struct mxdp_bank *b, const struct pkt *p)
+/* `dressed`: the class is that of the IPv4 address inside an IPv6 one, which may forbid but never grant. */
+static __always_inline __u32 class_of(const struct mxdp_bank *b, const struct pkt *p, bool *dressed)
 {
 	__u32 a, class_;
 
 	if (ip4_inside(p, &a)) {
 		class_ = class_of_ip4(b, a);
-		if (p->family == 0 || b->class_flags[class_] & MXDP_CLASS_BLOCKED)
+		*dressed = p->family != 0 && b->class_flags[class_] & MXDP_CLASS_BLOCKED;
+		if (p->family == 0 || *dressed)
 			return class_;
 	}
 	return class_of_ip6(b, p->src_hi, p->src_lo);

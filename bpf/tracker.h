@@ -58,15 +58,15 @@ static __always_inline bool cookie_ack(struct xdp_md *ctx, struct bpf_sock *list
  * that truly crosses us sends again.
  */
 #define FIRST_OWN_PORT 1024
-__u64 crossing_asked[64];
+__u64 crossing_asked[64] SEC(".data.crossing");
 
-static __always_inline bool crossing_due(struct xdp_md *ctx, __u32 port, const struct mxdp_state *st)
+static __always_inline bool crossing_due(struct xdp_md *ctx, __u32 port)
 {
 	__u64 *asked = &crossing_asked[ctx->rx_queue_index & 63], now;
 
 	if (port < FIRST_OWN_PORT)
 		return false;
-	now = clock_jiffies(st);
+	now = clock_jiffies();
 	if (*asked == now)
 		return false;
 	*asked = now;

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What each packet costs, over `return XDP_PASS` or `return XDP_DROP`.
+ *
+ * The filter and the bare program take turns in the same second, round after
+ * round, each on the same packet with the same change of source; the figure is
+ * the least of all rounds of the one less the least of all rounds of the other
+ * (what the machine does when nobody else has it), and beside it the median of
+ * the differences (what it did today).
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <linux/if_ether.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "image.h"
+#include "bench.skel.h"
+
+#define MAX_ROUNDS 101
+#define REPEATS 500000
+
+enum { VARY_NOTHING, VARY_FLOW, VARY_SOURCE };
+
+struct row {
+	const char *name;
+	int budget_ns; /* DESIGN's table; 0: none, for information */
+	int family;    /* 4, 6 */
+	int flags;
+	int port;
+	int vary;
+	unsigned int flows;
+	unsigned int prefixes;
+	unsigned int expect;
+};
+
+static const struct row rows[] = {
+	{ "SYN to a closed port", 5, 4, 0x02, 81, VARY_NOTHING, 0, 0, 1 },
+	{ "SYN to a closed port, IPv6", 5, 6, 0x02, 81, VARY_NOTHING, 0, 0, 1 },
+	{ "SYN to a closed port, random sources, 100k prefixes", 5, 4, 0x02, 81, VARY_SOURCE, 0, 100000, 1 },
+	{ "plain segment on a good lease, 64k connections", 30, 4, 0x10, 25, VARY_FLOW, 65536, 0, 2 },
+	{ "plain segment on a good lease, 64k connections, IPv6", 30, 6, 0x10, 25, VARY_FLOW, 65536, 0, 2 },
+	{ "plain segment on a good lease, 1M connections", 90, 4, 0x10, 25, VARY_FLOW, 1048576, 0, 2 },
+	{ "SYN to an open port, no prefixes", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2 },
+	{ "SYN to an open port, 100k prefixes", 120, 4, 0x02, 25, VARY_SOURCE, 0, 100000, 2 },
+	{ "SYN to an open port, 100k prefixes, IPv6", 120, 6, 0x02, 25, VARY_SOURCE, 0, 100000, 2 },
+	{ "SYN to an open port, 1M prefixes", 0, 4, 0x02, 25, VARY_SOURCE, 0, 1000000, 2 },
+	{ "segment of no connection (tracker asked)", 0, 4, 0x10, 25, VARY_NOTHING, 0, 0, 1 },
+};
+
+static unsigned char frame[128];
+static unsigned int frame_len;
+
+static void make_frame(const struct row *r)
+{
+	struct ethhdr *eth = (void *)frame;
+	struct tcphdr *tcp;
+
+	memset(frame, 0, sizeof(frame));
+	eth->h_dest[0] = 2;
+	eth->h_source[0] = 2;
+	if (r->family == 4) {
+		struct iphdr *ip = (void *)(eth + 1);
+
+		eth->h_proto = htons(ETH_P_IP);
+		*ip = (struct iphdr){ .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP, .tot_len = htons(46),
+				      .saddr = htonl(0xc6336407), .daddr = htonl(0xc0000201) };
+		tcp = (void *)(ip + 1);
+		frame_len = 60;
+	} else {
+		struct ip6_hdr *ip = (void *)(eth + 1);
+
+		eth->h_proto = htons(ETH_P_IPV6);
+		ip->ip6_flow = htonl(6u << 28);
+		ip->ip6_plen = htons(20);
+		ip->ip6_nxt = IPPROTO_TCP;
+		inet_pton(AF_INET6, "2001:db8::7", &ip->ip6_src);
+		inet_pton(AF_INET6, "2001:db8:1::1", &ip->ip6_dst);
+		tcp = (void *)(ip + 1);
+		frame_len = 74;
+	}
+	tcp->source = htons(40000);
+	tcp->dest = htons(r->port);
+	tcp->doff = 5;
+	((unsigned char *)tcp)[13] = r->flags;
+}
+
+static uint64_t random_state = 0x9e3779b97f4a7c15ULL;
+
+static uint32_t random32(void)
+{
+	random_state = random_state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return random_state >> 32;
+}
+
+/* The mix that measurements of prefix lists use: 55 % single hosts, 40 % /24, 4 % /22, 1 % /20; IPv6 /64, /48, /32. */
+static struct prefix random_prefix(int family)
+{
+	struct prefix p = { .family = family };
+	uint32_t dice = random32() % 100, a;
+
+	if (family == 4) {
+		p.len = dice < 55 ? 32 : dice < 95 ? 24 : dice < 99 ? 22 : 20;
+		a = htonl((0x0b000000 + random32() % 0xd0000000) & ~((1ULL << (32 - p.len)) - 1));
+		memcpy(p.addr, &a, 4);
+	} else {
+		p.len = dice < 55 ? 64 : dice < 95 ? 48 : 32;
+		p.addr[0] = 0x20;
+		p.addr[1] = 1;
+		for (int i = 2; i < p.len / 8; i++)
+			p.addr[i] = random32();
+	}
+	return p;
+}
+
+static int make_image(struct image *img, const struct row *r)
+{
+	static const char text[] = "track socket\ndefault deny\nallow smtp\nblock @bench\nlist bench 198.51.100.77\n";
+	struct rules rules = { 0 };
+	struct diag d = { 0 };
+	int err;
+
+	err = rules_parse(&rules, "bench", text, strlen(text), &d);
+	if (!err && r->prefixes) {
+		struct stmt *s = &rules.v[rules.n - 1];
+
+		s->prefixes = xrealloc(s->prefixes, r->prefixes * sizeof(*s->prefixes));
+		for (s->nprefixes = 1; s->nprefixes < r->prefixes; s->nprefixes++)
+			s->prefixes[s->nprefixes] = random_prefix(r->family);
+	}
+	if (!err)
+		err = rules_finish(&rules, &d);
+	if (!err)
+		err = image_compile(img, &rules, NULL, &d);
+	if (err)
+		diag_print(&d, stderr);
+	diag_free(&d);
+	rules_free(&rules);
+	return err;
+}
+
+static uint32_t power_of_two(uint64_t n)
+{
+	uint32_t p = 1;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+static void *map_memory(struct bpf_map *m)
+{
+	size_t len = (size_t)bpf_map__value_size(m) * bpf_map__max_entries(m);
+	void *p = mmap(NULL, (len + 4095) & ~4095UL, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(m), 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static struct bench_bpf *load(const struct row *r)
+{
+	struct bench_bpf *s = bench_bpf__open();
+	struct image img = { 0 };
+	struct mxdp_state *state;
+	struct mxdp_bank *banks;
+	union mxdp_line *trie;
+	uint32_t lines = power_of_two(r->flows) / 4;
+	struct mxdp_cfg cfg = { .lease_key = { 0x243f6a8885a308d3ULL, 0x13198a2e03707344ULL }, .probe_key = 1, .tick_shift = 8,
+				.frags = 1, .test_clock = 1 };
+
+	if (!s || make_image(&img, r))
+		exit(3);
+	if (lines < 16384)
+		lines = 16384;
+	cfg.lease_mask = lines - 1;
+	memcpy((void *)&s->rodata->cfg, &cfg, sizeof(cfg));
+	s->rodata->vary = r->vary;
+	s->rodata->flow_mask = r->flows ? r->flows - 1 : 0;
+	bpf_map__set_max_entries(s->maps.lease, lines);
+	bpf_map__set_max_entries(s->maps.trie, power_of_two(img.nlines + 2));
+	if (bench_bpf__load(s)) {
+		fputs("bench: the programs do not load: root, and a kernel with BPF?\n", stderr);
+		exit(3);
+	}
+	state = map_memory(s->maps.data_state);
+	banks = map_memory(s->maps.bss);
+	trie = map_memory(s->maps.trie);
+	if (!state || !banks || !trie)
+		exit(3);
+	image_place_lines(&img, 2, trie + 2);
+	image_place_bank(&img, 2, 2, &banks[0]);
+	state->epoch = 2;
+	image_free(&img);
+	return s;
+}
+
+static int run(struct bpf_program *prog, unsigned int repeat, unsigned int *verdict)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = frame, .data_size_in = frame_len, .repeat = repeat);
+
+	if (bpf_prog_test_run_opts(bpf_program__fd(prog), &o)) {
+		perror("bench: test run");
+		exit(3);
+	}
+	*verdict = o.retval;
+	return o.duration;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+struct result {
+	int least, median, base;
+	bool wrong;
+};
+
+static struct result measure(const struct row *r, int rounds)
+{
+	struct bench_bpf *s = load(r);
+	struct bpf_program *base = r->expect == 1 ? s->progs.base_drop : s->progs.base_pass;
+	int diff[MAX_ROUNDS], least = 1 << 30, least_base = 1 << 30;
+	struct result res = { 0 };
+	unsigned int verdict;
+
+	make_frame(r);
+	if (r->flows)
+		run(s->progs.grant, r->flows, &verdict);
+	for (int i = 0; i < rounds; i++) {
+		int b = run(base, REPEATS, &verdict);
+		int f = run(s->progs.bench_filter, REPEATS, &verdict);
+
+		if (verdict != r->expect && r->vary == VARY_NOTHING)
+			res.wrong = true;
+		diff[i] = f - b;
+		if (f < least)
+			least = f;
+		if (b < least_base)
+			least_base = b;
+	}
+	qsort(diff, rounds, sizeof(*diff), ascending);
+	res.least = least - least_base;
+	res.median = diff[rounds / 2];
+	res.base = least_base;
+	bench_bpf__destroy(s);
+	return res;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = { { "json", 1, NULL, 'j' }, { "rounds", 1, NULL, 'r' }, { 0 } };
+	struct json_object *doc = json_object_new_object(), *list = json_object_new_array();
+	const char *json = NULL;
+	int rounds = 21, over = 0, c;
+	struct utsname uts;
+
+	while ((c = getopt_long(argc, argv, "j:r:", options, NULL)) != -1) {
+		if (c == 'j') {
+			json = optarg;
+		} else if (c == 'r' && atoi(optarg) > 0 && atoi(optarg) <= MAX_ROUNDS) {
+			rounds = atoi(optarg);
+		} else {
+			fprintf(stderr, "usage: bench [--json FILE] [--rounds 1..%d]\n", MAX_ROUNDS);
+			return 2;
+		}
+	}
+	setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
+	uname(&uts);
+	printf("%-56s %6s %6s %6s %6s\n", "ns over the bare program, kernel", "least", "median", "budget", "base");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct row *r = &rows[i];
+		struct result res = measure(r, rounds);
+		struct json_object *o = json_object_new_object();
+		bool inside = !r->budget_ns || res.least <= r->budget_ns;
+
+		over += !inside || res.wrong;
+		printf("%-56s %6d %6d ", r->name, res.least, res.median);
+		if (r->budget_ns)
+			printf("%6d ", r->budget_ns);
+		else
+			printf("%6s ", "-");
+		printf("%6d%s%s\n", res.base, inside ? "" : "  over budget", res.wrong ? "  WRONG VERDICT" : "");
+		fflush(stdout);
+		json_object_object_add(o, "packet", json_object_new_string(r->name));
+		json_object_object_add(o, "least_ns", json_object_new_int(res.least));
+		json_object_object_add(o, "median_ns", json_object_new_int(res.median));
+		json_object_object_add(o, "base_ns", json_object_new_int(res.base));
+		json_object_object_add(o, "ratio_to_base", json_object_new_double((double)(res.least + res.base) / res.base));
+		if (r->budget_ns)
+			json_object_object_add(o, "budget_ns", json_object_new_int(r->budget_ns));
+		json_object_object_add(o, "inside", json_object_new_boolean(inside));
+		json_object_array_add(list, o);
+	}
+	json_object_object_add(doc, "schema", json_object_new_int(1));
+	json_object_object_add(doc, "kernel", json_object_new_string(uts.release));
+	json_object_object_add(doc, "rounds", json_object_new_int(rounds));
+	json_object_object_add(doc, "packets", list);
+	if (json && json_object_to_file_ext(json, doc, JSON_C_TO_STRING_PRETTY)) {
+		fprintf(stderr, "bench: cannot write %s: %s\n", json, strerror(errno));
+		return 3;
+	}
+	json_object_put(doc);
+	return over ? 1 : 0;
+}
