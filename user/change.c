@@ -1,0 +1,869 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "change.h"
+#include "out.h"
+#include "tell.h"
+
+/* where rules_parse_args() says a sentence stands */
+#define COMMAND_LINE "command line"
+
+#define NEW_FILE \
+	"# mxdp: which TCP ports this host opens, and to whom. `mxdp help` explains the sentences, `mxdp check`\n" \
+	"# reads this file and changes nothing, `mxdp apply` puts it in force. What no sentence allows is denied.\n" \
+	"#\n" \
+	"# admin ssh from 192.0.2.0/24          the way in that nothing can lock\n" \
+	"# allow smtp                           mail from everywhere\n" \
+	"# allow submission, submissions, imaps\n" \
+	"\n"
+
+int exit_code_of(int err)
+{
+	switch (err) {
+	case 0:
+		return EXIT_DONE;
+	case -EINVAL:
+	case -E2BIG:
+	case -EFBIG:
+	case -ERANGE:
+	case -EDOM:
+	case -EOVERFLOW:
+	case -ENAMETOOLONG:
+	case -EILSEQ:
+		return EXIT_USAGE;
+	default:
+		return EXIT_KERNEL;
+	}
+}
+
+int running_rules(const struct options *o, struct datapath *dp, struct rules *r, struct diag *d)
+{
+	__cleanup_free void *blob = NULL;
+	size_t len = 0;
+	int err;
+
+	(void)o;
+	*r = (struct rules){ 0 };
+	err = dp_frozen(dp, &blob, &len, d);
+	if (err)
+		return err == -ENODATA ? -ENOENT : err;
+	return rules_thaw(r, blob, len, d);
+}
+
+void dp_release(struct datapath **dp)
+{
+	if (*dp)
+		dp_close(*dp);
+	*dp = NULL;
+}
+
+void rules_drop(struct rules *r, size_t i)
+{
+	stmt_free(&r->v[i]);
+	memmove(&r->v[i], &r->v[i + 1], (r->n - i - 1) * sizeof(*r->v));
+	r->n--;
+}
+
+static struct stmt *rules_add(struct rules *r, const struct stmt *s)
+{
+	r->v = xrealloc(r->v, (r->n + 1) * sizeof(*r->v));
+	stmt_copy(&r->v[r->n], s);
+	return &r->v[r->n++];
+}
+
+const struct stmt *interface_named(const struct rules *r, const char *name)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].kind == STMT_INTERFACE && (!name || !strcmp(r->v[i].name, name)))
+			return &r->v[i];
+	return NULL;
+}
+
+static const struct stmt *first_of(const struct rules *r, enum stmt_kind kind)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].kind == kind)
+			return &r->v[i];
+	return NULL;
+}
+
+/* ---- the standing state, and the way back to it ---- */
+
+int standing_take(struct standing *was, struct datapath *dp, struct diag *d)
+{
+	int err;
+
+	*was = (struct standing){ 0 };
+	err = dp_frozen(dp, &was->frozen, &was->nfrozen, d);
+	if (err && err != -ENODATA)
+		return err;
+	was->loaded = !err;
+	return dp_ifaces(dp, &was->ifaces, &was->nifaces, d);
+}
+
+void standing_free(struct standing *was)
+{
+	free(was->frozen);
+	free(was->ifaces);
+	*was = (struct standing){ 0 };
+}
+
+static const struct dp_iface *iface_in(const struct dp_iface *v, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(v[i].name, name))
+			return &v[i];
+	return NULL;
+}
+
+static uint32_t lease_lines(const struct rules *r)
+{
+	const struct stmt *track = first_of(r, STMT_TRACK);
+	unsigned long leases = track && track->leases ? track->leases : DEFAULT_LEASES;
+	uint32_t lines = 1;
+
+	while (lines < (leases + 3) / 4)
+		lines <<= 1;
+	return lines;
+}
+
+/* 0 or an exit code. */
+static int compile_for(struct datapath *dp, const struct rules *r, struct image *img, struct diag *d)
+{
+	__cleanup_free struct service *before = xcalloc(MXDP_SERVICES, sizeof(*before));
+	int err;
+
+	if (dp) {
+		err = dp_services(dp, before, d);
+		if (err && err != -ENODATA)
+			return EXIT_KERNEL;
+	}
+	return exit_code_of(image_compile(img, r, dp ? before : NULL, d));
+}
+
+static int put_rules(struct datapath *dp, const struct rules *r, struct diag *d)
+{
+	__cleanup(image_free) struct image img = { 0 };
+	int code = compile_for(dp, r, &img, d);
+
+	if (code)
+		return code;
+	return dp_put(dp, &img, lease_lines(r), d) ? EXIT_KERNEL : EXIT_DONE;
+}
+
+static int restore_ifaces(const struct standing *was, struct datapath *dp, struct diag *d)
+{
+	__cleanup_free struct dp_iface *now = NULL;
+	size_t n = 0;
+	int bad = dp_ifaces(dp, &now, &n, d);
+
+	/* those that were there first: the last one out would take the maps along */
+	for (size_t i = 0; i < was->nifaces; i++) {
+		const struct dp_iface *is = iface_in(now, n, was->ifaces[i].name);
+
+		if (was->ifaces[i].link_ifindex && (!is || is->mode != was->ifaces[i].mode))
+			bad |= dp_attach(dp, was->ifaces[i].name, was->ifaces[i].mode, d);
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!iface_in(was->ifaces, was->nifaces, now[i].name))
+			bad |= dp_detach(dp, now[i].name, d);
+	return bad;
+}
+
+void standing_restore(const struct standing *was, struct datapath *dp, struct diag *d)
+{
+	__cleanup_rules struct rules r = { 0 };
+	int bad;
+
+	if (!was->loaded) {
+		bad = dp_detach_all(dp, d);
+	} else {
+		bad = rules_thaw(&r, was->frozen, was->nfrozen, d);
+		if (!bad)
+			bad = put_rules(dp, &r, d);
+		bad |= restore_ifaces(was, dp, d);
+	}
+	if (bad)
+		diag_error(d, "the state before could not be put back whole; `mxdp status` shows what is in force now");
+	else
+		diag_note(d, was->loaded ? "everything is in force as it was" : "nothing is attached, as before");
+}
+
+static enum dp_mode mode_of(const struct stmt *s)
+{
+	switch (s->mode) {
+	case MODE_GENERIC:
+		return DP_GENERIC;
+	case MODE_AUTO:
+		return DP_AUTO;
+	case MODE_NATIVE:
+		break;
+	}
+	return DP_NATIVE;
+}
+
+static int attach_named(struct datapath *dp, const struct rules *r, const char *only, struct diag *d)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		const struct stmt *s = &r->v[i];
+
+		if (s->kind != STMT_INTERFACE || (only && strcmp(s->name, only)))
+			continue;
+		if (dp_attach(dp, s->name, mode_of(s), d))
+			return EXIT_KERNEL;
+		if (s->mode == MODE_GENERIC)
+			diag_warn(d, "%s: GENERIC mode, as its sentence says: every packet gets its socket buffer before "
+				     "it is judged, so a flood costs several times more than in native mode", s->name);
+	}
+	return EXIT_DONE;
+}
+
+static int detach_unnamed(struct datapath *dp, const struct rules *r, struct diag *d)
+{
+	__cleanup_free struct dp_iface *now = NULL;
+	size_t n = 0;
+
+	if (dp_ifaces(dp, &now, &n, d))
+		return EXIT_KERNEL;
+	for (size_t i = 0; i < n; i++)
+		if (!interface_named(r, now[i].name) && dp_detach(dp, now[i].name, d))
+			return EXIT_KERNEL;
+	return EXIT_DONE;
+}
+
+int would_compile(struct datapath *dp, const struct rules *r, struct diag *d)
+{
+	__cleanup(image_free) struct image img = { 0 };
+
+	return compile_for(dp, r, &img, d);
+}
+
+/* A Ctrl-C between two steps would leave the first one standing alone. */
+void hold_signals(sigset_t *before)
+{
+	static const int held[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(held) / sizeof(*held); i++)
+		sigaddset(&set, held[i]);
+	sigprocmask(SIG_BLOCK, &set, before);
+}
+
+void release_signals(const sigset_t *before)
+{
+	sigprocmask(SIG_SETMASK, before, NULL);
+}
+
+int put_in_force(struct datapath *dp, const struct rules *r, const struct standing *was, enum put_ifaces which,
+		 const char *ifname, struct diag *d)
+{
+	sigset_t signals;
+	int code;
+
+	hold_signals(&signals);
+	code = put_rules(dp, r, d);
+	if (!code && which != PUT_NONE)
+		code = attach_named(dp, r, which == PUT_ONE ? ifname : NULL, d);
+	if (!code && which == PUT_ALL)
+		code = detach_unnamed(dp, r, d);
+	if (code)
+		standing_restore(was, dp, d);
+	release_signals(&signals);
+	return code;
+}
+
+/* ---- what protects the operator ---- */
+
+static bool refuses(const struct rules *r, const struct prefix *from, uint16_t port)
+{
+	enum judge_says says;
+
+	if (first_of(r, STMT_OBSERVE))
+		return false;
+	says = rules_judge(r, from, port, true).says;
+	return says == JUDGE_DENY || says == JUDGE_CLOSED || says == JUDGE_BLOCKED;
+}
+
+/* Inside another network namespace (a lab, a container) the operator's connection is none of the filter's business. */
+static bool is_here(const struct prefix *address)
+{
+	struct ifaddrs *all, *i;
+	bool found = false;
+
+	if (getifaddrs(&all))
+		return true;
+	for (i = all; i && !found; i = i->ifa_next) {
+		int family = i->ifa_addr ? i->ifa_addr->sa_family : AF_UNSPEC;
+
+		if (family == AF_INET && address->family == 4)
+			found = !memcmp(&((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr, address->addr, 4);
+		else if (family == AF_INET6 && address->family == 6)
+			found = !memcmp(&((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr, address->addr, 16);
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+static bool parse_address(char *word, struct prefix *out)
+{
+	word[strcspn(word, "%")] = '\0';
+	return !word_prefix(word, strlen(word), out, NULL);
+}
+
+bool cuts_operator(const struct options *o, const struct rules *r, const struct rules *before, struct diag *d)
+{
+	const char *ssh = getenv("SSH_CONNECTION");
+	char from[64], to[64], buf[PREFIX_TEXT];
+	struct prefix peer, here;
+	unsigned int port;
+
+	if (o->force || !ssh || sscanf(ssh, "%63s %*u %63s %u", from, to, &port) != 3 || port > 65535)
+		return false;
+	if (!parse_address(from, &peer) || !parse_address(to, &here) || !is_here(&here) || !refuses(r, &peer, port))
+		return false;
+	if (before && refuses(before, &peer, port))
+		return false;
+	prefix_text(&peer, buf);
+	diag_error(d, "this would refuse new SSH connections from %s to port %u, the way you came; say "
+		      "`mxdp admin %u from %s` first, or --force", buf, port, port, buf);
+	return true;
+}
+
+void warn_if_shut(const struct rules *r, struct diag *d)
+{
+	const struct stmt *def = first_of(r, STMT_DEFAULT);
+
+	if ((def && !def->deny) || first_of(r, STMT_ALLOW) || first_of(r, STMT_ADMIN))
+		return;
+	diag_warn(d, "no sentence allows anything: every new TCP connection to this host is refused; say "
+		     "`mxdp allow smtp`, for example, and `mxdp admin ssh from YOUR-ADDRESS`");
+}
+
+/* ---- the files ---- */
+
+/* Errors, and those remarks that begin with `remarks` ("": all, NULL: none). */
+static void merge(struct diag *to, struct diag *from, const char *remarks)
+{
+	for (size_t i = 0; i < from->n; i++)
+		if (from->msg[i].level == DIAG_ERROR ||
+		    (remarks && !strncmp(from->msg[i].text, remarks, strlen(remarks))))
+			diag_add(to, from->msg[i].level, "%s", from->msg[i].text);
+	diag_free(from);
+}
+
+bool file_exists(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 || errno != ENOENT;
+}
+
+char *path_absolute(const char *path)
+{
+	__cleanup_free char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+
+	return here ? xasprintf("%s/%s", here[1] ? here : "", path) : xstrdup(path);
+}
+
+static int make_directory(const char *file, struct diag *d)
+{
+	__cleanup_free char *dir = xstrdup(file);
+	char *slash = strrchr(dir, '/');
+
+	if (!slash || slash == dir)
+		return EXIT_DONE;
+	*slash = '\0';
+	if (mkdir(dir, 0755) && errno != EEXIST) {
+		diag_error(d, "%s: cannot make the directory: %s", dir, strerror(errno));
+		return EXIT_USAGE;
+	}
+	return EXIT_DONE;
+}
+
+static int open_files(struct change *c, bool create)
+{
+	const char *path = c->o->config;
+	bool fresh = !file_exists(path);
+
+	if (fresh && (!create || c->o->dry_run)) {
+		if (create)
+			return EXIT_DONE;
+		diag_error(c->d, "%s: no such file; `mxdp attach INTERFACE` begins one, --runtime changes only what is in "
+				 "force", path);
+		return EXIT_USAGE;
+	}
+	if (fresh && make_directory(path, c->d))
+		return EXIT_USAGE;
+	if (conffile_open(&c->file, path, create, c->d)) {
+		c->file = (struct conffile){ .lock_fd = -1 };
+		return EXIT_USAGE;
+	}
+	if (c->file.len == 0 && create) {
+		free(c->file.text);
+		c->file.text = xstrdup(NEW_FILE);
+		c->file.len = strlen(NEW_FILE);
+	}
+	if (rules_parse(&c->written, path, c->file.text, c->file.len, c->d) ||
+	    rules_parse_dropins(&c->dropins, path, c->d)) {
+		diag_note(c->d, "nothing was changed; --runtime changes only what is in force and reads no file");
+		return EXIT_USAGE;
+	}
+	return EXIT_DONE;
+}
+
+static int open_kernel(struct change *c)
+{
+	int err = dp_open(&c->dp, c->o->bpffs, c->o->dry_run ? DP_LOOK : DP_CHANGE, c->d);
+
+	if (err) {
+		c->dp = NULL;
+		return err == -ENOENT ? EXIT_DONE : EXIT_KERNEL;
+	}
+	if (standing_take(&c->was, c->dp, c->d))
+		return EXIT_KERNEL;
+	c->loaded = c->was.loaded;
+	if (c->loaded && rules_thaw(&c->running, c->was.frozen, c->was.nfrozen, c->d))
+		return EXIT_KERNEL;
+	return EXIT_DONE;
+}
+
+int change_begin(struct change *c, const struct options *o, struct diag *d, bool create)
+{
+	int code = EXIT_DONE;
+
+	*c = (struct change){
+		.o = o, .d = d, .attach = c->attach, .detach = c->detach, .file.lock_fd = -1, .listed.lock_fd = -1,
+	};
+	if (!o->runtime)
+		code = open_files(c, create);
+	if (!code)
+		code = open_kernel(c);
+	if (!code && o->runtime && !c->loaded && !c->attach && !c->detach) {
+		diag_error(d, "mxdp is not loaded here, so there is nothing in force to change; `mxdp apply` loads "
+			      "the rules files");
+		code = EXIT_KERNEL;
+	}
+	return code;
+}
+
+void change_end(struct change *c)
+{
+	dp_release(&c->dp);
+	if (c->listed.path)
+		conffile_close(&c->listed);
+	if (c->file.path)
+		conffile_close(&c->file);
+	rules_free(&c->written);
+	rules_free(&c->dropins);
+	rules_free(&c->running);
+	standing_free(&c->was);
+}
+
+/* ---- edits ---- */
+
+struct stmt *change_standing(const struct rules *r, const struct stmt *s)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct stmt *t = &r->v[i];
+
+		if (t->kind != s->kind)
+			continue;
+		switch (s->kind) {
+		case STMT_DEFAULT:
+		case STMT_OBSERVE:
+		case STMT_TRACK:
+			return t;
+		case STMT_INTERFACE:
+		case STMT_LIST:
+			if (!strcmp(t->name, s->name))
+				return t;
+			break;
+		default:
+			if (stmt_same(t, s))
+				return t;
+		}
+	}
+	return NULL;
+}
+
+const struct stmt *change_in_files(const struct change *c, const struct stmt *s)
+{
+	const struct stmt *found = rules_find(&c->written, s);
+
+	return found ? found : rules_find(&c->dropins, s);
+}
+
+static int stands_in_dropin(struct change *c, const struct stmt *t)
+{
+	__cleanup_free char *text = stmt_text(t), *place = place_text(t);
+
+	diag_error(c->d, "`%s` stands in %s, which only you edit; change it there and `mxdp apply`, or change what is "
+			 "in force with --runtime", text, place);
+	return -EINVAL;
+}
+
+static int say_in_file(struct change *c, const struct stmt *s)
+{
+	__cleanup_free char *text = stmt_text(s);
+	const struct stmt *old;
+
+	if (!c->file.path || change_in_files(c, s))
+		return 0;
+	old = change_standing(&c->dropins, s);
+	if (old)
+		return stands_in_dropin(c, old);
+	old = change_standing(&c->written, s);
+	if (old && conffile_replace_line(&c->file, old->at.line, text, c->d))
+		return -EINVAL;
+	if (!old)
+		conffile_append(&c->file, text);
+	c->file_edited = true;
+	return 0;
+}
+
+int change_say(struct change *c, const struct stmt *s)
+{
+	struct stmt *old;
+	int err = say_in_file(c, s);
+
+	if (err || !c->loaded || rules_find(&c->running, s))
+		return err;
+	old = change_standing(&c->running, s);
+	if (old) {
+		stmt_free(old);
+		stmt_copy(old, s);
+	} else {
+		rules_add(&c->running, s);
+	}
+	c->running_edited = true;
+	return 0;
+}
+
+static bool is_meant(const struct stmt *t, const struct stmt *s, enum unsay how)
+{
+	return how == UNSAY_BY_NAME ? t->kind == s->kind && !strcmp(t->name, s->name) : stmt_same(t, s);
+}
+
+static int unsay_in_file(struct change *c, const struct stmt *s, enum unsay how)
+{
+	if (!c->file.path)
+		return 0;
+	for (size_t i = 0; i < c->dropins.n; i++)
+		if (is_meant(&c->dropins.v[i], s, how))
+			return stands_in_dropin(c, &c->dropins.v[i]);
+	/* from the end, so that the lines before keep their numbers */
+	for (size_t i = c->written.n; i--;) {
+		if (!is_meant(&c->written.v[i], s, how))
+			continue;
+		if (conffile_remove_line(&c->file, c->written.v[i].at.line, c->d))
+			return -EINVAL;
+		c->file_edited = true;
+	}
+	return 0;
+}
+
+int change_unsay(struct change *c, const struct stmt *s, enum unsay how)
+{
+	int err = unsay_in_file(c, s, how);
+
+	if (err)
+		return err;
+	for (size_t i = c->running.n; i--;) {
+		if (!is_meant(&c->running.v[i], s, how))
+			continue;
+		rules_drop(&c->running, i);
+		c->running_edited = true;
+	}
+	return 0;
+}
+
+/* ---- commit ---- */
+
+static void lists_copy(struct rules *to, const struct rules *from)
+{
+	to->lists = xcalloc(from->nlists, sizeof(*to->lists));
+	to->nlists = from->nlists;
+	for (size_t i = 0; i < from->nlists; i++) {
+		struct list *l = &to->lists[i];
+
+		*l = from->lists[i];
+		l->name = xstrdup(l->name);
+		l->path = l->path ? xstrdup(l->path) : NULL;
+		l->v = xmalloc(l->n * sizeof(*l->v));
+		memcpy(l->v, from->lists[i].v, l->n * sizeof(*l->v));
+	}
+}
+
+/* The files as they will be, read as a whole. Lists in force are not read again: they are not what is being changed. */
+static int check_files(struct change *c, struct rules *after)
+{
+	struct diag found = { 0 };
+	int err = rules_parse(after, c->o->config, c->file.text, c->file.len, &found);
+
+	if (!err) {
+		for (size_t i = 0; i < c->dropins.n; i++)
+			rules_add(after, &c->dropins.v[i]);
+		if (c->loaded)
+			lists_copy(after, &c->running);
+		err = rules_finish(after, &found);
+	}
+	merge(c->d, &found, c->attach ? "" : NULL);
+	if (!err)
+		return EXIT_DONE;
+	diag_note(c->d, "nothing was changed");
+	return EXIT_USAGE;
+}
+
+/* Sentences in force that stand in the files are named by the line where they stand now. */
+static void relocate(struct rules *running, const struct rules *after)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < running->n; i++) {
+		struct stmt *s = &running->v[i];
+
+		/* both are nearly in the same order, so the next one is mostly the right one */
+		for (size_t k = 0; k < after->n; k++) {
+			const struct stmt *t = &after->v[(from + k) % after->n];
+
+			if (!stmt_same(s, t))
+				continue;
+			free(s->at.file);
+			s->at = t->at;
+			s->at.file = t->at.file ? xstrdup(t->at.file) : NULL;
+			from = (from + k + 1) % after->n;
+			break;
+		}
+	}
+}
+
+static void forget_command_line(struct rules *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct origin *at = &r->v[i].at;
+
+		if (at->file && !strcmp(at->file, COMMAND_LINE)) {
+			free(at->file);
+			*at = (struct origin){ 0 };
+		}
+	}
+}
+
+static int finish_running(struct change *c, const struct rules *after)
+{
+	struct diag found = { 0 };
+	int err = rules_finish(&c->running, &found);
+
+	merge(c->d, &found, COMMAND_LINE);
+	if (err)
+		return EXIT_USAGE;
+	if (c->file_edited) {
+		relocate(&c->running, after);
+	} else {
+		relocate(&c->running, &c->dropins);
+		relocate(&c->running, &c->written);
+	}
+	forget_command_line(&c->running);
+	return EXIT_DONE;
+}
+
+/* The first attach puts all of the files in force. */
+static int load_first(struct change *c, struct rules *all)
+{
+	const struct stmt *s = c->attach;
+	struct stmt *old;
+	int err = 0;
+
+	if (!c->o->runtime && c->file.path)
+		return check_files(c, all);
+	if (file_exists(c->o->config))
+		err = rules_load(all, c->o->config, c->d);
+	if (err)
+		return EXIT_USAGE;
+	old = change_standing(all, s);
+	if (old) {
+		stmt_free(old);
+		stmt_copy(old, s);
+	} else {
+		rules_add(all, s);
+	}
+	forget_command_line(all);
+	return rules_finish(all, c->d) ? EXIT_USAGE : EXIT_DONE;
+}
+
+static int create_datapath(struct change *c)
+{
+	__cleanup_free void *blob = NULL;
+	size_t len;
+
+	if (c->dp)
+		return EXIT_DONE;
+	if (dp_open(&c->dp, c->o->bpffs, DP_CREATE, c->d)) {
+		c->dp = NULL;
+		return EXIT_KERNEL;
+	}
+	if (dp_frozen(c->dp, &blob, &len, c->d) == -ENODATA)
+		return EXIT_DONE;
+	diag_error(c->d, "another mxdp command loaded the filter at this moment; run this one again");
+	return EXIT_KERNEL;
+}
+
+/* A full disk shows before anything is in force; and the disk's time passes while the kernel waits for its packets. */
+static int prepare_files(struct change *c)
+{
+	if (c->file_edited && conffile_prepare(&c->file, c->d))
+		return EXIT_KERNEL;
+	if (c->listed_edited && conffile_prepare(&c->listed, c->d))
+		return EXIT_KERNEL;
+	return EXIT_DONE;
+}
+
+static int write_files(struct change *c)
+{
+	if (c->file_edited && conffile_commit(&c->file, c->d))
+		return EXIT_KERNEL;
+	if (c->listed_edited && conffile_commit(&c->listed, c->d))
+		return EXIT_KERNEL;
+	return EXIT_DONE;
+}
+
+/* The rules of an interface that is the last one go with it. */
+static bool last_one(const struct change *c)
+{
+	return c->detach && c->was.nifaces == 1 && !strcmp(c->was.ifaces[0].name, c->detach);
+}
+
+static int do_it(struct change *c, const struct rules *r)
+{
+	bool put = r && !last_one(c);
+	int code = prepare_files(c);
+
+	if (code)
+		return code;
+	if (put && (c->loaded || c->attach)) {
+		if (!c->loaded)
+			code = create_datapath(c);
+		if (!code)
+			code = put_in_force(c->dp, r, &c->was, !c->attach ? PUT_NONE : c->loaded ? PUT_ONE : PUT_ALL,
+					    c->attach ? c->attach->name : NULL, c->d);
+		if (code)
+			return code;
+	}
+	code = write_files(c);
+	if (code) {
+		if (put && c->dp)
+			standing_restore(&c->was, c->dp, c->d);
+		return code;
+	}
+	if (c->detach && iface_in(c->was.ifaces, c->was.nifaces, c->detach) && dp_detach(c->dp, c->detach, c->d))
+		return EXIT_PARTLY;
+	return EXIT_DONE;
+}
+
+static int do_it_undisturbed(struct change *c, const struct rules *r)
+{
+	sigset_t signals;
+	int code;
+
+	hold_signals(&signals);
+	code = do_it(c, r);
+	release_signals(&signals);
+	return code;
+}
+
+int change_commit(struct change *c)
+{
+	__cleanup_rules struct rules after = { 0 }, before = { 0 };
+	const struct rules *r = NULL;
+	int code = EXIT_DONE;
+
+	if (c->attach && !c->loaded) {
+		code = load_first(c, &after);
+		r = &after;
+	} else {
+		if (c->file_edited)
+			code = check_files(c, &after);
+		if (!code && (c->running_edited || c->attach)) {
+			code = finish_running(c, &after);
+			r = &c->running;
+		}
+	}
+	if (code)
+		return code;
+	if (r && c->loaded && rules_thaw(&before, c->was.frozen, c->was.nfrozen, c->d))
+		return EXIT_KERNEL;
+	if (r && cuts_operator(c->o, r, c->loaded ? &before : NULL, c->d))
+		return EXIT_USAGE;
+	if (r && c->attach)
+		warn_if_shut(r, c->d);
+	if (c->o->dry_run)
+		return r ? would_compile(c->dp, r, c->d) : EXIT_DONE;
+	return do_it_undisturbed(c, r);
+}
+
+/* ---- what was done, in one line ---- */
+
+struct outcome outcome_of(const struct change *c, const struct stmt *s)
+{
+	const struct stmt *t = change_in_files(c, s);
+
+	return (struct outcome){
+		.was_in_force = c->loaded && rules_find(&c->running, s),
+		.was_written = t != NULL,
+		.place = t ? place_text(t) : NULL,
+	};
+}
+
+void outcome_free(struct outcome *x)
+{
+	mx_free(&x->place);
+}
+
+static void tell_json(const struct change *c, const struct outcome *x, const char *sentence, const char *path,
+		      bool live)
+{
+	__cleanup_json json_object *doc = json_document();
+
+	json_str(doc, "sentence", sentence);
+	json_yes(doc, "changed", (live && !x->was_in_force) || (!c->o->runtime && !x->was_written));
+	json_yes(doc, "in_force", live && !x->taken_back && !c->o->dry_run);
+	json_str(doc, "file", c->o->runtime ? NULL : path);
+	json_yes(doc, "dry_run", c->o->dry_run);
+	json_print(doc, stdout);
+}
+
+void tell_change(const struct change *c, const struct outcome *x, const char *sentence, const char *done)
+{
+	const struct options *o = c->o;
+	bool live = c->loaded || c->attach, silent_file = o->runtime || x->was_written, named;
+	const char *path = c->listed.path ? c->listed.path : o->config;
+	const char *dry = o->dry_run ? "dry run, nothing is changed: " : "";
+	const char *file = x->taken_back ? "taken out of" : "written to";
+	__cleanup_free char *place = x->place ? xasprintf(" (%s)", x->place) : xstrdup("");
+
+	if (o->json)
+		tell_json(c, x, sentence, path, live);
+	else if (silent_file && (!live || x->was_in_force))
+		say(o, x->taken_back ? "already so: no sentence says `%s`%s" : "already so: %s%s", sentence, place);
+	else if (!live)
+		say(o, "%s%s %s: %s", dry, file, path, sentence);
+	else if (o->runtime)
+		say(o, "%s%s; the files stay as they are (--runtime)", dry, done);
+	else if (x->was_in_force)
+		say(o, "%s%s: was in force already; now %s %s", dry, done, file, path);
+	else if (x->was_written)
+		say(o, x->taken_back ? "%s%s; no file said it%s" : "%s%s; was written already%s", dry, done, place);
+	else
+		say(o, "%s%s; %s %s", dry, done, file, path);
+	named = interface_named(&c->written, NULL) || interface_named(&c->dropins, NULL);
+	if (!live && !o->runtime && !x->taken_back)
+		diag_note(c->d, "mxdp is not loaded here, so this is not in force; `mxdp %s` loads the rules",
+			  named ? "apply" : "attach INTERFACE");
+}

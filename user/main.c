@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "change.h"
+#include "out.h"
+#include "tell.h"
+
+/* ---- the verbs, in the order of the help ---- */
+
+#define PORTS_HELP \
+	"PORTS are names or numbers with commas between them: smtp, 587, 1000-2000. SOURCE is an address, a prefix, any,\n" \
+	"or @NAME of a list. The most specific source wins; on a tie deny wins. The order of sentences does not matter.\n"
+#define WRITTEN_HELP \
+	"The sentence is written to the rules file and put in force in one go. --runtime leaves the file alone: the\n" \
+	"sentence holds until the next `apply` or `reload`. --dry-run only says what would be done.\n"
+
+const struct verb_text verbs[] = {
+	{ { "status", verb_status, "[status]", "what is filtered, where, and whether the files say what is in force" }, "int",
+	  "Reads the kernel, not a memory of what was done. Without any verb mxdp shows this.\n",
+	  "mxdp\n  mxdp status --json" },
+	{ { "show", verb_show, "show rules|services|lists|counters|drops|flows", "what is in force, and what was counted" }, "int",
+	  "rules      the sentences in force, with the numbers that `mxdp delete` takes\n"
+	  "services   the ports that rules name, and their packets\n"
+	  "lists      the lists and how many prefixes they hold\n"
+	  "counters   packets and bytes by interface, service and reason; `show counters 25` for one port\n"
+	  "drops      which ports are being knocked on, and why packets were dropped; --top N\n"
+	  "flows      open connections of the services that rules name\n"
+	  "-i NAME narrows to one interface, -n prints numbers instead of names.\n",
+	  "mxdp show rules\n  mxdp show drops --top 20\n  mxdp show counters smtp" },
+	{ { "query", verb_query, "query allow|deny|admin|block ...", "is it so? exit status 0 yes, 1 no" }, "n",
+	  "Asks the rules in force.\n", "mxdp query allow smtp from 192.0.2.9 && echo open" },
+	{ { "explain", verb_explain, "explain [tcp] ADDRESS PORT [syn|ack|synack|fin|rst] [sport PORT] [to ADDRESS] [on IFACE]",
+	    "what would the filter do with this packet, and which sentence decides?" }, "in",
+	  "Runs a packet through the loaded program itself. Nothing is sent and nothing is counted.\n",
+	  "mxdp explain tcp 192.0.2.9 25\n  mxdp explain 2001:db8::9 imaps ack on eth0" },
+	{ { "export", verb_export, "export [--format prometheus|json] [--output FILE]", "the counters, for monitoring" }, "oFi",
+	  "Prints every counter as it is at this moment. --output replaces FILE in one step, for the textfile collector of\n"
+	  "node_exporter.\n",
+	  "mxdp export --output /var/lib/prometheus/node-exporter/mxdp.prom" },
+
+	{ { "allow", verb_rule, "allow PORTS [from SOURCE, ...]", "let a source, or the world, open these ports" }, "rfdn",
+	  PORTS_HELP WRITTEN_HELP, "mxdp allow smtp\n  mxdp allow submission, submissions from 203.0.113.0/24 @office" },
+	{ { "deny", verb_rule, "deny PORTS [from SOURCE, ...]", "refuse new connections; open ones stay" }, "rfdn",
+	  PORTS_HELP WRITTEN_HELP, "mxdp deny imaps from 198.51.100.0/24" },
+	{ { "block", verb_rule, "block SOURCE, ...", "drop everything from a source, open connections included" }, "rfdn",
+	  WRITTEN_HELP, "mxdp block 198.51.100.7\n  mxdp block @drop" },
+	{ { "admin", verb_rule, "admin PORTS from SOURCE, ...", "a way in that no other sentence can close" }, "rfdn",
+	  PORTS_HELP WRITTEN_HELP, "mxdp admin ssh from 203.0.113.0/24" },
+	{ { "exempt", verb_rule, "exempt SOURCE, ...", "no block and no list applies to this source" }, "rfdn",
+	  "Sentences that allow or deny ports to written addresses still judge it.\n" WRITTEN_HELP, "mxdp exempt 192.0.2.10" },
+	{ { "default", verb_rule, "default deny|allow", "what happens to ports that no sentence names" }, "rfdn",
+	  "Deny unless said otherwise. `default allow` governs only the ports that sentences name. The sentence takes the place\n"
+	  "of the one that stands.\n" WRITTEN_HELP, "mxdp default deny" },
+	{ { "observe", verb_rule, "observe", "count what would be dropped, drop nothing" }, "rfdn", WRITTEN_HELP, "mxdp observe" },
+	{ { "enforce", verb_rule, "enforce", "drop again: takes `observe` back" }, "rfdn",
+	  "Takes the sentence `observe` out of the rules file and out of force.\n", "mxdp enforce" },
+	{ { "track", verb_rule, "track socket [leases N]", "who knows the open connections, and for how many at once" }, "rfdn",
+	  "`leases` says how many connections the table of leases serves well: 1k to 1M, 64k unless said. More connections than\n"
+	  "that still work, and cost a look into the kernel's own tables more often.\n" WRITTEN_HELP,
+	  "mxdp track socket leases 256k" },
+	{ { "list", verb_list, "list add|del|replace|show NAME [PREFIX... | --file FILE]", "what a named list of prefixes holds" },
+	  "rfdl",
+	  "add, del, replace   change what the list holds. The rules file is rewritten when the prefixes stand there, and the\n"
+	  "                    list's own file, comments kept, when it has one. --file - reads standard input.\n"
+	  "show                prints what is in force, one prefix a line\n"
+	  "Any other word is the name of a list to declare: `list NAME PREFIX...` or `list NAME file PATH [min N] [max N]`.\n"
+	  WRITTEN_HELP,
+	  "mxdp list office 203.0.113.0/24\n  mxdp list add office 2001:db8:40::/48\n  mxdp list replace drop --file drop.txt" },
+	{ { "delete", verb_delete, "delete SENTENCE|NUMBER|list NAME", "take a sentence back" }, "rfd",
+	  "NUMBER is the one that `mxdp show rules` prints. A sentence that stands in a file of conf.d is not taken out of it: the\n"
+	  "message says where it stands. --runtime takes it back until the next `apply`.\n",
+	  "mxdp delete allow smtp\n  mxdp delete 3" },
+
+	{ { "check", verb_check, "check [FILE]", "read the rules files, say what is wrong, change nothing" }, "",
+	  "Exit status 0 when they are fine, 2 when not.\n", "mxdp check" },
+	{ { "diff", verb_diff, "diff [FILE]", "what the files say other than what is in force" }, "",
+	  "+ a sentence of the files that is not in force, - one in force that no file says, ~ a list that holds something\n"
+	  "else. Exit status 0 when equal, 1 when not.\n", "mxdp diff" },
+	{ { "apply", verb_apply, "apply [FILE]", "put the rules files in force and attach to the interfaces they name" }, "fd",
+	  "All or nothing: when a file has an error or an interface cannot be filtered, everything stays as it was. Interfaces\n"
+	  "that the files name no more are detached. Open connections go on. --dry-run says what would change.\n",
+	  "mxdp apply --dry-run\n  mxdp apply" },
+	{ { "reload", verb_reload, "reload [FILE]", "the same, on a filter that is attached already" }, "fd",
+	  "Exit status 3 when nothing is attached.\n", "mxdp reload" },
+	{ { "attach", verb_attach, "attach IFACE [mode native|generic|auto]", "filter on an interface" }, "rfd",
+	  "The sentence `interface IFACE`. The first attach puts all of the rules file in force; without a file one is begun. Native\n"
+	  "mode judges packets in the driver; generic mode works with every driver, later and slower; auto tries both.\n" WRITTEN_HELP,
+	  "mxdp attach eth0" },
+	{ { "detach", verb_detach, "detach [IFACE | --all]", "stop filtering" }, "rda",
+	  "With a name: takes the filter off that interface and its sentence out of the rules file (--runtime: leaves the file\n"
+	  "alone). Without: takes the filter off everywhere, reads no file and writes none, so that `mxdp apply` brings it back.\n",
+	  "mxdp detach eth0\n  mxdp detach" },
+
+	{ { "help", verb_help, "help [VERB]", "this, or all about one verb" }, "", "", "mxdp help allow" },
+	{ { "version", verb_version, "version", "which mxdp this is" }, "", "", "mxdp version" },
+	{ { NULL } },
+};
+
+/* What people type who come from other filters. */
+static const struct {
+	const char *word, *verb;
+} synonyms[] = {
+	{ "accept", "allow" }, { "permit", "allow" }, { "open", "allow" }, { "drop", "block" }, { "reject", "deny" },
+	{ "close", "delete" }, { "remove", "delete" }, { "del", "delete" }, { "start", "apply" }, { "enable", "attach" },
+	{ "load", "apply" }, { "stop", "detach" }, { "disable", "detach" }, { "off", "detach" }, { "restart", "reload" },
+	{ "policy", "default" }, { "lists", "show lists" }, { "rules", "show rules" }, { "counters", "show counters" },
+	{ "drops", "show drops" }, { "flows", "show flows" }, { "services", "show services" }, { "stats", "show counters" },
+	{ "test", "check" }, { "interface", "attach" }, { "metrics", "export" },
+};
+
+const struct verb_text *verb_by_name(const char *name)
+{
+	for (const struct verb_text *t = verbs; t->v.name; t++)
+		if (!strcmp(t->v.name, name))
+			return t;
+	return NULL;
+}
+
+static int unknown_verb(const char *word, struct diag *d)
+{
+	const char *names[sizeof(verbs) / sizeof(*verbs)], *meant = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(synonyms) / sizeof(*synonyms); i++)
+		if (!strcmp(word, synonyms[i].word))
+			meant = synonyms[i].verb;
+	while (verbs[n].v.name) {
+		names[n] = verbs[n].v.name;
+		n++;
+	}
+	if (!meant)
+		meant = nearest(word, names, n);
+	if (meant)
+		diag_error(d, "there is no verb \"%s\"; did you mean \"%s\"?", word, meant);
+	else
+		diag_error(d, "there is no verb \"%s\"; `mxdp help` lists them", word);
+	return EXIT_USAGE;
+}
+
+/* ---- options, wherever they stand ---- */
+
+static const struct option_text {
+	const char *name;
+	char letter;  /* what a verb's `options` lists; 0: every verb takes it */
+	char brief;   /* -j; 0: none */
+	bool value;
+	size_t field; /* in struct options */
+} option_texts[] = {
+#define FIELD(f) offsetof(struct options, f)
+	{ "config", 0, 0, true, FIELD(config) },
+	{ "bpffs", 0, 0, true, FIELD(bpffs) },
+	{ "json", 0, 'j', false, FIELD(json) },
+	{ "quiet", 0, 'q', false, FIELD(quiet) },
+	{ "runtime", 'r', 0, false, FIELD(runtime) },
+	{ "force", 'f', 0, false, FIELD(force) },
+	{ "numeric", 'n', 'n', false, FIELD(numeric) },
+	{ "dry-run", 'd', 0, false, FIELD(dry_run) },
+	{ "output", 'o', 'o', true, FIELD(output) },
+	{ "format", 'F', 0, true, FIELD(format) },
+	{ "interface", 'i', 'i', true, FIELD(iface) },
+	{ "top", 't', 0, true, FIELD(top) },
+	{ "all", 'a', 0, false, FIELD(all) },
+	{ "file", 'l', 0, true, FIELD(file) },
+#undef FIELD
+};
+#define NOPTIONS (sizeof(option_texts) / sizeof(*option_texts))
+
+struct command_line {
+	struct options o;
+	struct diag d;
+	char **word;       /* what is left: the verb and its words */
+	int nwords;
+	bool given[NOPTIONS];
+	bool help, version;
+};
+
+static int set_option(struct command_line *c, size_t i, const char *value)
+{
+	const struct option_text *t = &option_texts[i];
+	char *at = (char *)&c->o + t->field, *end;
+
+	c->given[i] = true;
+	if (!t->value) {
+		*(bool *)at = true;
+		return EXIT_DONE;
+	}
+	if (!value || !*value) {
+		diag_error(&c->d, "--%s wants a word behind it", t->name);
+		return EXIT_USAGE;
+	}
+	if (t->letter != 't') {
+		*(const char **)at = value;
+		return EXIT_DONE;
+	}
+	errno = 0;
+	c->o.top = strtol(value, &end, 10);
+	if (!errno && !*end && c->o.top > 0)
+		return EXIT_DONE;
+	diag_error(&c->d, "--top wants a number from 1 on, not \"%s\"", value);
+	return EXIT_USAGE;
+}
+
+static int unknown_option(struct command_line *c, const char *word)
+{
+	const char *names[NOPTIONS + 2] = { [NOPTIONS] = "help", [NOPTIONS + 1] = "version" }, *meant;
+	__cleanup_free char *name = xstrdup(word);
+
+	for (size_t i = 0; i < NOPTIONS; i++)
+		names[i] = option_texts[i].name;
+	name[strcspn(name, "=")] = '\0';
+	meant = name[0] == '-' && name[1] == '-' ? nearest(name + 2, names, NOPTIONS + 2) : NULL;
+	if (meant)
+		diag_error(&c->d, "there is no option %s; did you mean --%s?", name, meant);
+	else
+		diag_error(&c->d, "there is no option %s; `mxdp help` lists them", name);
+	return EXIT_USAGE;
+}
+
+static int long_option(struct command_line *c, int argc, char **argv, int *at)
+{
+	const char *word = argv[*at], *name = word + 2, *equals = strchr(name, '=');
+	size_t len = equals ? (size_t)(equals - name) : strlen(name);
+
+	c->help |= !strcmp(name, "help");
+	c->version |= !strcmp(name, "version");
+	if (!strcmp(name, "help") || !strcmp(name, "version"))
+		return EXIT_DONE;
+	for (size_t i = 0; i < NOPTIONS; i++) {
+		const struct option_text *t = &option_texts[i];
+
+		if (strlen(t->name) != len || memcmp(t->name, name, len))
+			continue;
+		if (equals && !t->value) {
+			diag_error(&c->d, "--%s takes no value", t->name);
+			return EXIT_USAGE;
+		}
+		if (t->value && !equals)
+			return set_option(c, i, *at + 1 < argc ? argv[++*at] : NULL);
+		return set_option(c, i, equals ? equals + 1 : NULL);
+	}
+	return unknown_option(c, word);
+}
+
+/* -jq, -i eth0, -ieth0 */
+static int short_options(struct command_line *c, int argc, char **argv, int *at)
+{
+	for (const char *s = argv[*at] + 1; *s; s++) {
+		size_t i = 0;
+		int code;
+
+		if (*s == 'h' || *s == 'V') {
+			c->help |= *s == 'h';
+			c->version |= *s == 'V';
+			continue;
+		}
+		while (i < NOPTIONS && option_texts[i].brief != *s)
+			i++;
+		if (i == NOPTIONS)
+			return unknown_option(c, argv[*at]);
+		if (option_texts[i].value)
+			return set_option(c, i, s[1] ? s + 1 : *at + 1 < argc ? argv[++*at] : NULL);
+		code = set_option(c, i, NULL);
+		if (code)
+			return code;
+	}
+	return EXIT_DONE;
+}
+
+/* "-" is standard input, and "-1" a duration: words both. */
+static bool is_option(const char *s)
+{
+	return s[0] == '-' && s[1] && !(s[1] >= '0' && s[1] <= '9');
+}
+
+static int parse(struct command_line *c, int argc, char **argv)
+{
+	bool options = true;
+	int code = EXIT_DONE;
+
+	c->word = xcalloc(argc + 1, sizeof(*c->word));
+	for (int i = 1; i < argc && !code; i++) {
+		if (options && !strcmp(argv[i], "--"))
+			options = false;
+		else if (options && !strncmp(argv[i], "--", 2))
+			code = long_option(c, argc, argv, &i);
+		else if (options && is_option(argv[i]))
+			code = short_options(c, argc, argv, &i);
+		else
+			c->word[c->nwords++] = argv[i];
+	}
+	return code;
+}
+
+static int check_options(struct command_line *c, const struct verb_text *t)
+{
+	for (size_t i = 0; i < NOPTIONS; i++) {
+		const struct option_text *x = &option_texts[i];
+
+		if (!c->given[i] || !x->letter || strchr(t->options, x->letter))
+			continue;
+		diag_error(&c->d, "`mxdp %s` does not take --%s; see `mxdp help %s`", t->v.name, x->name, t->v.name);
+		return EXIT_USAGE;
+	}
+	return EXIT_DONE;
+}
+
+static const char *from_environment(const char *name, const char *otherwise)
+{
+	const char *s = getenv(name);
+
+	return s && *s ? s : otherwise;
+}
+
+/* Under a closed descriptor 0, 1 or 2 a rules file or a map could be opened, and messages be written into it. */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+static int run(struct command_line *c)
+{
+	static char *status[] = { (char *)"status", NULL };
+	static char *version[] = { (char *)"version", NULL };
+	char *help[] = { (char *)"help", c->nwords ? c->word[0] : NULL, NULL };
+	const struct verb_text *t;
+
+	if (c->help)
+		return verb_help(&c->o, c->nwords ? 2 : 1, help);
+	if (c->version)
+		return verb_version(&c->o, 1, version);
+	if (!c->nwords) {
+		c->word = status;
+		c->nwords = 1;
+	}
+	t = verb_by_name(c->word[0]);
+	if (!t)
+		return verb_end(&c->o, &c->d, unknown_verb(c->word[0], &c->d));
+	if (check_options(c, t))
+		return verb_end(&c->o, &c->d, EXIT_USAGE);
+	return t->v.run(&c->o, c->nwords, c->word);
+}
+
+int main(int argc, char **argv)
+{
+	struct command_line c = {
+		.o.config = from_environment("MXDP_CONFIG", MXDP_SYSCONFDIR "/mxdp/mxdp.conf"),
+		.o.bpffs = from_environment("MXDP_BPFFS", "/sys/fs/bpf"),
+	};
+	__cleanup_free char *config = NULL, **words = NULL;
+	int code;
+
+	fill_standard_fds();
+	code = parse(&c, argc, argv);
+	words = c.word;
+	/* where a sentence stands is remembered, and must be found from any directory */
+	config = path_absolute(c.o.config);
+	c.o.config = config;
+	code = code ? verb_end(&c.o, &c.d, code) : run(&c);
+	if ((fflush(stdout) || ferror(stdout)) && code == EXIT_DONE)
+		code = out_done(EXIT_KERNEL);
+	return code;
+}

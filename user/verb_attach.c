@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "change.h"
+#include "tell.h"
+
+static bool filtering_on(const struct standing *was, const char *name)
+{
+	for (size_t i = 0; i < was->nifaces; i++)
+		if (!strcmp(was->ifaces[i].name, name))
+			return was->ifaces[i].link_ifindex && was->ifaces[i].running_id == was->ifaces[i].prog_id;
+	return false;
+}
+
+static int attach(const struct options *o, const struct stmt *s, struct diag *d)
+{
+	static const char *const mode[] = { [DP_NATIVE] = "native", [DP_GENERIC] = "generic", [DP_AUTO] = "auto" };
+	__cleanup_change struct change c = { .attach = s };
+	__cleanup(outcome_free) struct outcome x = { 0 };
+	__cleanup_free char *text = stmt_text(s), *done = NULL;
+	__cleanup_free struct dp_iface *v = NULL;
+	size_t n = 0;
+	int code = change_begin(&c, o, d, true);
+
+	if (code)
+		return code;
+	x = outcome_of(&c, s);
+	if (change_say(&c, s))
+		return EXIT_USAGE;
+	x.was_in_force &= filtering_on(&c.was, s->name);
+	code = change_commit(&c);
+	if (code)
+		return code;
+	if (!o->dry_run && dp_ifaces(c.dp, &v, &n, d))
+		return EXIT_KERNEL;
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(v[i].name, s->name))
+			done = xasprintf("filtering on %s (%s mode)", s->name, mode[v[i].mode]);
+	tell_change(&c, &x, text, done ? done : text);
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(v[i].name, s->name) && !c.loaded)
+			say(o, "filtering on %s too: the rules name it", v[i].name);
+	return EXIT_DONE;
+}
+
+int verb_attach(const struct options *o, int argc, char **argv)
+{
+	__cleanup_rules struct rules said = { 0 };
+	__cleanup_free char **words = xcalloc(argc + 1, sizeof(*words));
+	struct diag d = { 0 };
+
+	if (argc < 2)
+		return verb_end(o, &d, usage_error(&d, "attach", "which interface?"));
+	memcpy(words, argv, argc * sizeof(*words));
+	words[0] = (char *)"interface";
+	if (rules_parse_args(&said, argc, words, &d))
+		return verb_end(o, &d, EXIT_USAGE);
+	return verb_end(o, &d, attach(o, &said.v[0], &d));
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include "change.h"
+#include "out.h"
+#include "tell.h"
+
+/* Reads no file, so that it works whatever state the files are in. */
+static int detach_all(const struct options *o, struct diag *d)
+{
+	__cleanup_dp struct datapath *dp = NULL;
+	__cleanup_free struct dp_iface *v = NULL;
+	__cleanup_json json_object *doc = json_document();
+	json_object *list = json_list(doc, "detached");
+	size_t n = 0;
+	int err = dp_open(&dp, o->bpffs, o->dry_run ? DP_LOOK : DP_CHANGE, d);
+
+	if (err)
+		dp = NULL;
+	if (err && err != -ENOENT)
+		return EXIT_KERNEL;
+	if (!err && (dp_ifaces(dp, &v, &n, d) || (!o->dry_run && dp_detach_all(dp, d))))
+		return EXIT_KERNEL;
+	for (size_t i = 0; i < n; i++) {
+		json_str(json_item(list), "name", v[i].name);
+		say(o, "%s %s", o->dry_run ? "would detach from" : "detached from", v[i].name);
+	}
+	if (o->json)
+		json_print(doc, stdout);
+	else if (err)
+		say(o, "already so: mxdp is attached nowhere");
+	else if (!o->dry_run)
+		say(o, "nothing is filtered now; the rules files are as they were, `mxdp apply` puts them in force again");
+	return EXIT_DONE;
+}
+
+static bool attached(const struct change *c, const char *name)
+{
+	for (size_t i = 0; i < c->was.nifaces; i++)
+		if (!strcmp(c->was.ifaces[i].name, name))
+			return true;
+	return false;
+}
+
+static int detach_one(const struct options *o, const char *name, struct diag *d)
+{
+	__cleanup_change struct change c = { .detach = name };
+	__cleanup_free char *text = xasprintf("interface %s", name), *done = xasprintf("detached from %s", name);
+	const struct stmt s = { .kind = STMT_INTERFACE, .name = (char *)name };
+	struct outcome x = { .taken_back = true };
+	struct options here = *o;
+	bool on;
+	int code;
+
+	/* with no file at all there is no sentence to take back */
+	here.runtime |= !file_exists(o->config);
+	code = change_begin(&c, &here, d, false);
+	if (code)
+		return code;
+	on = attached(&c, name);
+	if (change_unsay(&c, &s, UNSAY_BY_NAME))
+		return EXIT_USAGE;
+	if (!on && !c.file_edited && !c.running_edited && !if_nametoindex(name)) {
+		diag_error(d, "there is no interface %s, and no sentence names it; `mxdp status` lists what is filtered", name);
+		return EXIT_USAGE;
+	}
+	c.detach = on ? name : NULL;
+	code = change_commit(&c);
+	if (code)
+		return code;
+	x.was_in_force = !on && !c.running_edited;
+	x.was_written = !c.file_edited;
+	tell_change(&c, &x, text, done);
+	return EXIT_DONE;
+}
+
+int verb_detach(const struct options *o, int argc, char **argv)
+{
+	struct diag d = { 0 };
+
+	if (argc > 2)
+		return verb_end(o, &d, usage_error(&d, "detach", "too many words: \"%s\"", argv[2]));
+	if (argc == 1)
+		return verb_end(o, &d, detach_all(o, &d));
+	if (o->all)
+		return verb_end(o, &d, usage_error(&d, "detach", "--all or \"%s\"?", argv[1]));
+	return verb_end(o, &d, detach_one(o, argv[1], &d));
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The verbs: one function each, in a table in main.c. */
+#ifndef MXDP_VERBS_H
+#define MXDP_VERBS_H
+
+#include <stdbool.h>
+#include "diag.h"
+#include "datapath.h"
+#include "rules.h"
+
+/* DESIGN: 0 done or already so, 1 a "no" answer, 2 usage or configuration, 3 kernel or not attached, 4 partly done, 5 rolled back */
+enum exit_code { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_KERNEL = 3, EXIT_PARTLY = 4, EXIT_ROLLED_BACK = 5 };
+
+/* What the options before or behind the verb said; main() takes them out of argv wherever they stand. */
+struct options {
+	const char *config;  /* --config PATH, MXDP_CONFIG, SYSCONFDIR/mxdp/mxdp.conf */
+	const char *bpffs;   /* --bpffs PATH, MXDP_BPFFS, /sys/fs/bpf */
+	bool json;           /* --json, -j */
+	bool runtime;        /* --runtime: put in force, do not write */
+	bool force;          /* --force */
+	bool quiet;          /* --quiet, -q */
+	bool numeric;        /* --numeric, -n */
+	bool dry_run;        /* --dry-run */
+	const char *output;  /* --output FILE, -o */
+	const char *format;  /* --format prometheus|json */
+	const char *iface;   /* --interface NAME, -i */
+	long top;            /* --top N; 0 not said */
+	bool all;            /* --all */
+	const char *file;    /* --file FILE, "-" for standard input */
+};
+
+struct verb {
+	const char *name;
+	int (*run)(const struct options *o, int argc, char **argv); /* argv[0] is the verb; returns an exit code */
+	const char *args;    /* "allow PORTS [from SOURCE]..." for help */
+	const char *help;    /* one line */
+};
+
+#define VERB(f) int f(const struct options *o, int argc, char **argv)
+/* change: verb_*.c of their names; `rule` serves allow deny block admin exempt default observe enforce */
+VERB(verb_attach); VERB(verb_detach); VERB(verb_apply); VERB(verb_check); VERB(verb_diff); VERB(verb_reload);
+VERB(verb_rule); VERB(verb_list); VERB(verb_delete);
+/* look */
+VERB(verb_status); VERB(verb_show); VERB(verb_query); VERB(verb_explain); VERB(verb_export);
+VERB(verb_help); VERB(verb_version);
+
+/* Negative errno of the layers below to an exit code: -EINVAL and its like to 2, everything else to 3. */
+int exit_code_of(int err);
+
+/* The rules in force, thawed. -ENOENT without a message: mxdp is not loaded here. */
+int running_rules(const struct options *o, struct datapath *dp, struct rules *r, struct diag *d);
+
+#endif
