@@ -4,10 +4,13 @@
  * sentences. All functions return 0 or a negative errno with the reason and the remedy in d.
  *
  * Pins, under BPFFS/mxdp (0700, owner and type checked):
- *   state banks trie lease          maps shared by all interfaces
- *   frozen0 frozen1                 the rules each bank was compiled from, as a blob (array of 4096-byte values)
- *   services0 services1             the service table that goes with each bank
- *   dev/IFNAME/{link,prog,counters,ports}
+ *   now/{state,banks,trie,lease}    maps shared by all interfaces, replaced together when one must grow
+ *   now/frozen0 now/frozen1         the rules each bank was compiled from, as a blob (array of 4096-byte values)
+ *   now/services0 now/services1     the service table that goes with each bank
+ *   now/prog/IFNAME                 the program the interface runs
+ *   dev/IFNAME/{link,counters,ports}
+ *   next/                           a writer is at work, or was killed: the next open, for looking too, puts things right
+ * IFNAME has ':' for '.', which bpffs does not take. How all this survives a kill is written in dp_private.h.
  *
  * One flock on the pin directory: shared for looking, exclusive for changing (waits up to 10 s, then -EBUSY).
  * What belongs to one bank is written while the bank is idle and becomes valid with the flip of state.epoch, so a
@@ -44,7 +47,8 @@ int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct d
  * Puts img in force: waits until no packet can be looking at the idle bank (an RCU grace period since the last flip),
  * fills it, flips once. When the trie is too small, makes a larger one and replaces the programs of all interfaces by link
  * update. Counters of recycled services are folded into service 0 first. Needs DP_CHANGE or DP_CREATE. The first put
- * creates the shared maps; `lease_lines` (a power of two) sizes the lease table then.
+ * creates the shared maps. `lease_lines` (a power of two; a quarter of the connections to serve) sizes the lease table; when it
+ * differs from what is there, the table is made anew and the programs are replaced, as when the trie grows.
  */
 int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d);
 

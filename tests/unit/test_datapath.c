@@ -1,0 +1,1556 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The datapath against the running kernel: put, attach, replace, grow, recover, count. Needs root. Works in a network
+ * and a mount namespace of its own, so nothing of it is left however it ends.
+ */
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <cmocka.h>
+#include "dp_private.h"
+
+#define BPFFS "/mnt" /* in a mount namespace of our own */
+#define ROOT BPFFS "/mxdp"
+
+/* ---- small helpers ---- */
+
+static struct diag diag;
+
+static const char *said(void)
+{
+	return diag.n ? diag.msg[diag.n - 1].text : "";
+}
+
+static void fresh_diag(void)
+{
+	diag_free(&diag);
+}
+
+#define OK(call) do { \
+		int err_ = (call); \
+		if (err_) \
+			print_error("%s: %d: %s\n", #call, err_, said()); \
+		assert_int_equal(err_, 0); \
+	} while (0)
+
+static void sh(const char *fmt, ...)
+{
+	char cmd[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd, sizeof(cmd), fmt, ap);
+	va_end(ap);
+	if (system(cmd))
+		fail_msg("%s", cmd);
+}
+
+static struct datapath *open_dp(enum dp_open how)
+{
+	struct datapath *dp = NULL;
+
+	OK(dp_open(&dp, BPFFS, how, &diag));
+	return dp;
+}
+
+/* ---- images by hand ---- */
+
+/*
+ * Two policies, 0 and 1, that differ in every table a packet meets: port 25 is service 1 + p, the source 198.51.100.100
+ * is class 5 + p (by way of the trie), and only that class may open that service. A packet judged by parts of both is
+ * refused.
+ */
+#define OPEN_SOURCE 0xc6336464u
+#define OTHER_SOURCE 0xc6336564u
+static const char *const policy_text[] = { "policy zero", "policy one, somewhat longer" };
+
+
+static void image_make(struct image *img, int p, size_t lines)
+{
+	union mxdp_line *node;
+	size_t at = lines - 1;
+
+	*img = (struct image){
+	    .bank = xcalloc(1, sizeof(*img->bank)),
+	    .lines = xcalloc(lines, sizeof(*img->lines)),
+	    .is_node = xcalloc(lines, 1),
+	    .nlines = lines,
+	    .nclasses = 10,
+	    .nprefixes = 1,
+	    .frozen = xstrdup(policy_text[p]),
+	    .nfrozen = strlen(policy_text[p]),
+	};
+	for (int i = 0; i < 65536; i++)
+		img->bank->port[i] = MXDP_PORT_CLOSED;
+	img->bank->port[25] = 1 + p;
+	img->bank->policy[5 + p][1 + p] = MXDP_CELL_ALLOW;
+	img->bank->dir4[OPEN_SOURCE >> 16] = MXDP_NODE | at;
+	/* 100 and nothing else below 198.51/16, one more step down */
+	node = &img->lines[at];
+	node->node.bits[0] = 1;
+	node->node.bits[1] = 3ULL << (100 - 64);
+	node->node.rank[1] = 1;
+	node->node.rank[2] = node->node.rank[3] = 3;
+	node->node.base = at * MXDP_LINE_CELLS + MXDP_NODE_INLINE;
+	node->node.runs[1] = 5 + p;
+	img->is_node[at] = 1;
+	strcpy(img->services[0].key, "other");
+	strcpy(img->services[1].key, "25");
+	strcpy(img->services[2].key, "26");
+	for (int i = 0; i < 3; i++)
+		img->services[i].named = true;
+}
+
+static void image_drop(struct image *img)
+{
+	free(img->bank);
+	free(img->lines);
+	free(img->is_node);
+	free(img->frozen);
+}
+#define __cleanup_image __cleanup(image_drop)
+
+#define LEASES 1024u
+
+static int put_in(struct datapath *dp, int p, size_t lines, uint32_t leases)
+{
+	__cleanup_image struct image img = {};
+
+	image_make(&img, p, lines);
+	return dp_put(dp, &img, leases, &diag);
+}
+
+static void put(int p, size_t lines, uint32_t leases)
+{
+	struct datapath *dp = open_dp(DP_CREATE);
+
+	OK(put_in(dp, p, lines, leases));
+	dp_close(dp);
+}
+
+static void attach(const char *name, enum dp_mode mode)
+{
+	struct datapath *dp = open_dp(DP_CHANGE);
+
+	OK(dp_attach(dp, name, mode, &diag));
+	dp_close(dp);
+}
+
+static void detach_everything(void)
+{
+	struct datapath *dp;
+
+	if (dp_open(&dp, BPFFS, DP_CHANGE, &diag) == 0) {
+		OK(dp_detach_all(dp, &diag));
+		dp_close(dp);
+	}
+	assert_int_equal(access(ROOT, F_OK), -1);
+}
+
+/* ---- packets ---- */
+
+struct frame4 {
+	struct ethhdr eth;
+	struct iphdr ip;
+	struct tcphdr tcp;
+} __attribute__((packed));
+
+struct frame6 {
+	struct ethhdr eth;
+	struct ip6_hdr ip;
+	struct tcphdr tcp;
+} __attribute__((packed));
+
+static struct frame4 syn4(uint32_t source, uint16_t port)
+{
+	return (struct frame4){
+	    .eth.h_proto = htons(ETH_P_IP),
+	    .ip = {.version = 4,
+		   .ihl = 5,
+		   .tot_len = htons(40),
+		   .ttl = 64,
+		   .protocol = IPPROTO_TCP,
+		   .saddr = htonl(source),
+		   .daddr = htonl(0xc0000201)},
+	    .tcp = {.source = htons(40000), .dest = htons(port), .doff = 5, .syn = 1},
+	};
+}
+
+static struct frame6 syn6(uint16_t port)
+{
+	return (struct frame6){
+		.eth.h_proto = htons(ETH_P_IPV6),
+		.ip = { .ip6_flow = htonl(6u << 28), .ip6_plen = htons(20), .ip6_nxt = IPPROTO_TCP, .ip6_hlim = 64,
+			.ip6_src.s6_addr = { 0x20, 1, 0xd, 0xb8, 1 }, .ip6_dst.s6_addr = { 0x20, 1, 0xd, 0xb8, 2 } },
+		.tcp = { .source = htons(40000), .dest = htons(port), .doff = 5, .syn = 1 },
+	};
+}
+
+static void expect_policy(struct datapath *dp, const char *ifname, int p)
+{
+	struct frame4 f = syn4(OPEN_SOURCE, 25);
+	struct dp_verdict v;
+
+	OK(dp_probe(dp, ifname, &f, sizeof(f), &v, &diag));
+	assert_int_equal(v.said.reason, MXDP_R_ALLOWED);
+	assert_int_equal(v.said.service, 1 + p);
+	assert_int_equal(v.said.class_, 5 + p);
+	assert_int_equal(v.action, XDP_PASS);
+	assert_int_equal(v.said.epoch, dp_epoch(dp));
+	if (dp_loader != program_load)
+		return;
+	f = syn4(OTHER_SOURCE, 25);
+	OK(dp_probe(dp, ifname, &f, sizeof(f), &v, &diag));
+	assert_int_equal(v.said.reason, MXDP_R_DENIED);
+	assert_int_equal(v.action, XDP_DROP);
+}
+
+/* The policy in force, by its frozen text: 0 or 1. */
+static int policy_of(struct datapath *dp)
+{
+	__cleanup_free void *blob = NULL;
+	size_t len;
+
+	OK(dp_frozen(dp, &blob, &len, &diag));
+	for (int p = 0; p < 2; p++)
+		if (len >= strlen(policy_text[p]) && !memcmp(blob, policy_text[p], strlen(policy_text[p])))
+			return p;
+	fail_msg("frozen text of no policy");
+	return -1;
+}
+
+/* Sends it through the program of the interface as from the wire: counted. */
+static void send_frames(const char *ifname, const void *frame, size_t len, unsigned int times, unsigned int queue)
+{
+	struct datapath *dp = open_dp(DP_LOOK);
+	struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
+	struct xdp_md ctx = { .data_end = len, .ingress_ifindex = if_nametoindex(ifname), .rx_queue_index = queue };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = frame, .data_size_in = len, .repeat = times, .ctx_in = &ctx,
+		    .ctx_size_in = sizeof(ctx));
+
+	OK(dev_open(dp, ifname, &dev, &diag));
+	OK(bpf_prog_test_run_opts(dev.prog_fd, &o));
+	dp_close(dp);
+}
+
+static struct dp_counts *counts_of(const char *ifname)
+{
+	struct datapath *dp = open_dp(DP_LOOK);
+	struct dp_counts *c = xmalloc(sizeof(*c));
+
+	OK(dp_counts(dp, ifname, c, &diag));
+	dp_close(dp);
+	return c;
+}
+
+static struct mxdp_count total(const struct dp_counts *c)
+{
+	const struct mxdp_count *v = &c->cell[0][0][0][0];
+	struct mxdp_count t = {};
+
+	for (unsigned int i = 0; i < MXDP_COUNTERS_PER_ROW; i++) {
+		t.packets += v[i].packets;
+		t.bytes += v[i].bytes;
+	}
+	return t;
+}
+
+static struct dp_iface iface(const char *ifname)
+{
+	struct datapath *dp = open_dp(DP_LOOK);
+	__cleanup_free struct dp_iface *v = NULL;
+	struct dp_iface found = {};
+	size_t n;
+
+	OK(dp_ifaces(dp, &v, &n, &diag));
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(v[i].name, ifname))
+			found = v[i];
+	dp_close(dp);
+	assert_string_equal(found.name, ifname);
+	return found;
+}
+
+static void expect_well(const char *ifname)
+{
+	struct dp_iface f = iface(ifname);
+
+	assert_int_equal(f.ifindex, if_nametoindex(ifname));
+	assert_int_equal(f.link_ifindex, f.ifindex);
+	assert_int_not_equal(f.prog_id, 0);
+	assert_int_equal(f.running_id, f.prog_id);
+}
+
+static uint64_t probe_key(void)
+{
+	struct datapath *dp = open_dp(DP_LOOK);
+	uint64_t key = dp->now.state->probe_key;
+
+	dp_close(dp);
+	return key;
+}
+
+static uint32_t link_id(const char *ifname)
+{
+	struct datapath *dp = open_dp(DP_LOOK);
+	struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
+	struct bpf_link_info info = {};
+	uint32_t len = sizeof(info);
+
+	OK(dev_open(dp, ifname, &dev, &diag));
+	OK(bpf_obj_get_info_by_fd(dev.link_fd, &info, &len));
+	dp_close(dp);
+	return info.id;
+}
+
+/* ---- opening ---- */
+
+static void expect_refusal(const char *bpffs, enum dp_open how, int err, const char *words)
+{
+	struct datapath *dp = NULL;
+
+	fresh_diag();
+	assert_int_equal(dp_open(&dp, bpffs, how, &diag), err);
+	assert_null(dp);
+	if (!words) {
+		assert_int_equal(diag.n, 0);
+	} else if (!strstr(said(), words)) {
+		fail_msg("\"%s\" does not say \"%s\"", said(), words);
+	}
+	fresh_diag();
+}
+
+static void without_pins_it_is_not_loaded(void **s)
+{
+	(void)s;
+	expect_refusal(BPFFS, DP_LOOK, -ENOENT, NULL);
+	expect_refusal(BPFFS, DP_CHANGE, -ENOENT, NULL);
+	dp_close(open_dp(DP_CREATE));
+	assert_int_equal(access(ROOT, F_OK), -1);
+}
+
+static void a_place_that_is_not_ours_is_refused(void **s)
+{
+	(void)s;
+	expect_refusal("/tmp", DP_CREATE, -ENODEV, "--bpffs");
+	expect_refusal("/tmp/dpt-missing", DP_LOOK, -ENODEV, "/tmp/dpt-missing");
+
+	assert_int_equal(symlink("/tmp", ROOT), 0);
+	expect_refusal(BPFFS, DP_CREATE, -ELOOP, "symbolic link");
+	assert_int_equal(unlink(ROOT), 0);
+
+	assert_int_equal(mkdir(ROOT, 0700), 0);
+	assert_int_equal(chown(ROOT, 65534, 65534), 0);
+	expect_refusal(BPFFS, DP_CREATE, -EACCES, "65534");
+	expect_refusal(BPFFS, DP_LOOK, -EACCES, "65534");
+	assert_int_equal(chown(ROOT, 0, 0), 0);
+	assert_int_equal(chmod(ROOT, 0750), 0);
+	expect_refusal(BPFFS, DP_CHANGE, -EACCES, "chmod 0700");
+	assert_int_equal(rmdir(ROOT), 0);
+}
+
+static int map_for_test(uint32_t value_size)
+{
+	int fd = map_make("other", value_size, 1, &diag);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void a_pin_that_is_not_ours_is_refused(void **s)
+{
+	__cleanup_close int banks = map_for_test(8), state = map_for_test(64);
+	uint32_t zero = 0;
+	uint8_t other[64] = { MXDP_ABI + 1 };
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	assert_int_equal(rename(ROOT "/now/banks", ROOT "/now/saved"), 0);
+	assert_int_equal(bpf_obj_pin(banks, ROOT "/now/banks"), 0);
+	expect_refusal(BPFFS, DP_LOOK, -EBADF, "now/banks");
+	assert_int_equal(unlink(ROOT "/now/banks"), 0);
+	assert_int_equal(rename(ROOT "/now/prog/dpt0", ROOT "/now/banks"), 0);
+	expect_refusal(BPFFS, DP_LOOK, -EBADF, "program");
+	assert_int_equal(rename(ROOT "/now/banks", ROOT "/now/prog/dpt0"), 0);
+	assert_int_equal(symlink("saved", ROOT "/now/banks"), 0);
+	expect_refusal(BPFFS, DP_LOOK, -EBADF, "symbolic link");
+	assert_int_equal(unlink(ROOT "/now/banks"), 0);
+	expect_refusal(BPFFS, DP_CHANGE, -EBADF, "lacks a pin");
+	assert_int_equal(rename(ROOT "/now/saved", ROOT "/now/banks"), 0);
+
+	assert_int_equal(rename(ROOT "/now/state", ROOT "/now/saved"), 0);
+	assert_int_equal(bpf_map_update_elem(state, &zero, other, 0), 0);
+	assert_int_equal(bpf_obj_pin(state, ROOT "/now/state"), 0);
+	expect_refusal(BPFFS, DP_CHANGE, -EPROTO, "schema 2");
+	assert_int_equal(rename(ROOT "/now/saved", ROOT "/now/state"), 0);
+	expect_well("dpt0");
+	detach_everything();
+}
+
+static int child(void (*run)(void *), void *arg)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		run(arg);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void open_hidden(void *how)
+{
+	struct datapath *dp;
+
+	if (unshare(CLONE_NEWNS) || mount("none", "/sys", "sysfs", 0, NULL))
+		_exit(2);
+	if (dp_open(&dp, DP_DEFAULT_BPFFS, *(enum dp_open *)how, &diag) != -EXDEV || !strstr(said(), "nsenter"))
+		_exit(1);
+}
+
+/* The first process of its own little world, with a bpffs where everybody has it. */
+static void as_init(void *arg)
+{
+	enum dp_open create = DP_CREATE, look = DP_LOOK;
+	struct datapath *dp;
+
+	(void)arg;
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", "/proc", "proc", 0, NULL) || mount("dpt", DP_DEFAULT_BPFFS, "bpf", 0, NULL))
+		_exit(3);
+	if (child(open_hidden, &create))
+		_exit(4);
+	if (dp_open(&dp, DP_DEFAULT_BPFFS, DP_LOOK, &diag) != -ENOENT || diag.n)
+		_exit(5);
+	if (mkdir(DP_DEFAULT_BPFFS "/mxdp", 0700) || child(open_hidden, &look))
+		_exit(6);
+}
+
+static void make_init(void *arg)
+{
+	if (unshare(CLONE_NEWPID))
+		_exit(7);
+	_exit(child(as_init, arg));
+}
+
+static void a_hidden_bpffs_is_noticed(void **s)
+{
+	(void)s;
+	assert_int_equal(child(make_init, NULL), 0);
+}
+
+static void open_as_nobody(void *arg)
+{
+	struct datapath *dp;
+
+	(void)arg;
+	if (setgid(65534) || setuid(65534))
+		_exit(2);
+	if (dp_open(&dp, BPFFS, DP_LOOK, &diag) != -EACCES || !strstr(said(), "run as root"))
+		_exit(1);
+}
+
+static void another_user_gets_nothing(void **s)
+{
+	(void)s;
+	put(0, 1, LEASES);
+	assert_int_equal(child(open_as_nobody, NULL), 0);
+	detach_everything();
+}
+
+/* ---- putting ---- */
+
+static void what_was_put_is_read_back(void **s)
+{
+	struct service v[MXDP_SERVICES];
+	__cleanup_image struct image img = {};
+	__cleanup_free char *big = NULL;
+	struct datapath *dp;
+	void *blob;
+	size_t len;
+
+	(void)s;
+	put(0, 1, LEASES);
+	dp = open_dp(DP_CREATE);
+	assert_int_equal(dp_epoch(dp), 1);
+	assert_int_equal(policy_of(dp), 0);
+	image_make(&img, 1, 1);
+	img.services[2].named = false;
+	/* larger than any frozen map so far, then small again */
+	free(img.frozen);
+	img.nfrozen = 700001;
+	img.frozen = xcalloc(img.nfrozen, 1);
+	memset(img.frozen, 0x5a, img.nfrozen);
+	OK(dp_put(dp, &img, LEASES, &diag));
+	OK(dp_frozen(dp, &blob, &len, &diag));
+	assert_int_equal(len, img.nfrozen);
+	assert_memory_equal(blob, img.frozen, len);
+	free(blob);
+	assert_int_equal(dp_epoch(dp), 2);
+	OK(dp_services(dp, v, &diag));
+	assert_string_equal(v[0].key, "other");
+	assert_string_equal(v[1].key, "25");
+	assert_true(v[1].named);
+	assert_false(v[2].named);
+	assert_string_equal(v[3].key, "");
+	for (int i = 0; i < 4; i++) {
+		OK(put_in(dp, i & 1, 1, LEASES));
+		assert_int_equal(policy_of(dp), i & 1);
+	}
+	assert_int_equal(dp_epoch(dp), 6);
+	assert_true(dp_memory(dp) > 2 * sizeof(struct mxdp_bank));
+	dp_close(dp);
+	detach_everything();
+}
+
+static void a_look_changes_nothing(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	dp = open_dp(DP_LOOK);
+	assert_int_equal(put_in(dp, 1, 1, LEASES), -EINVAL);
+	assert_int_equal(dp_epoch(dp), 1);
+	dp_close(dp);
+	dp = open_dp(DP_CHANGE);
+	assert_int_equal(put_in(dp, 1, 1, 1000), -EINVAL); /* no power of two */
+	assert_int_equal(policy_of(dp), 0);
+	dp_close(dp);
+	detach_everything();
+}
+
+static void a_frozen_pin_of_another_policy_is_noticed(void **s)
+{
+	struct datapath *dp;
+	void *blob;
+	size_t len;
+
+	(void)s;
+	put(0, 1, LEASES);
+	put(1, 1, LEASES);
+	assert_int_equal(unlink(ROOT "/now/frozen0"), 0);
+	assert_int_equal(rename(ROOT "/now/frozen1", ROOT "/now/frozen0"), 0);
+	dp = open_dp(DP_LOOK);
+	fresh_diag();
+	assert_int_equal(dp_frozen(dp, &blob, &len, &diag), -EBADMSG);
+	assert_non_null(strstr(said(), "frozen0"));
+	dp_close(dp);
+	/* the next put makes what is missing, two of them both banks' */
+	put(0, 1, LEASES);
+	put(1, 1, LEASES);
+	dp = open_dp(DP_LOOK);
+	assert_int_equal(policy_of(dp), 1);
+	dp_close(dp);
+	detach_everything();
+}
+
+static uint64_t *lease_word(struct datapath *dp, struct dp_view *v)
+{
+	OK(view_map(v, dp->now.lease_fd, 0, LEASES * sizeof(struct mxdp_lease_line), true));
+	return (uint64_t *)v->p + LEASES * MXDP_LEASE_WAYS - 1;
+}
+
+/* The epoch's last bits come again; the leases of then must not. */
+static void leases_are_gone_before_their_epoch_comes_again(void **s)
+{
+	static const uint32_t marks[] = { 0x1000, 0x1800 };
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	dp = open_dp(DP_CHANGE);
+	for (size_t i = 0; i < 2; i++) {
+		__cleanup_view struct dp_view v = {};
+		uint64_t *word = lease_word(dp, &v);
+
+		dp->now.state->epoch = marks[i] - 1;
+		*word = 77;
+		OK(put_in(dp, 1, 1, LEASES));
+		assert_int_equal(dp_epoch(dp), marks[i]);
+		assert_int_equal(*word, 77);
+		OK(put_in(dp, 1, 1, LEASES)); /* the packets of before have gone by now */
+		assert_int_equal(*word, 0);
+		*word = 78;
+		OK(put_in(dp, 1, 1, LEASES));
+		assert_int_equal(*word, 78);
+	}
+	dp_close(dp);
+	detach_everything();
+}
+
+/* ---- attaching ---- */
+
+static void attach_judges_and_detach_leaves_nothing(void **s)
+{
+	struct dp_iface f;
+	struct datapath *dp;
+
+	(void)s;
+	dp = open_dp(DP_CREATE);
+	assert_int_equal(dp_attach(dp, "dpt0", DP_NATIVE, &diag), -ENODATA);
+	OK(put_in(dp, 0, 1, LEASES));
+	assert_int_equal(dp_attach(dp, "dptnone", DP_NATIVE, &diag), -ENODEV);
+	assert_int_equal(dp_attach(dp, "../dpt0", DP_NATIVE, &diag), -ENODEV);
+	assert_int_equal(dp_detach(dp, "dpt0", &diag), -ENOENT);
+	OK(dp_attach(dp, "dpt0", DP_NATIVE, &diag));
+	expect_policy(dp, "dpt0", 0);
+	OK(put_in(dp, 1, 1, LEASES));
+	expect_policy(dp, "dpt0", 1);
+	dp_close(dp);
+
+	f = iface("dpt0");
+	assert_int_equal(f.mode, DP_NATIVE);
+	assert_true(f.frags);
+	assert_string_equal(f.driver, "veth");
+	assert_true(llabs(f.attached_at - (int64_t)time(NULL)) <= 2);
+	assert_true(f.rows >= 1 && f.rows <= DP_MAX_ROWS && (f.rows & (f.rows - 1)) == 0);
+	expect_well("dpt0");
+
+	attach("dpt0", DP_NATIVE); /* again: nothing done */
+	assert_int_equal(iface("dpt0").prog_id, f.prog_id);
+	attach("dpt2", DP_GENERIC);
+	assert_int_equal(iface("dpt2").mode, DP_GENERIC);
+	dp = open_dp(DP_CHANGE);
+	OK(dp_detach(dp, "dpt0", &diag));
+	assert_int_equal(dp_detach(dp, "dpt0", &diag), -ENOENT);
+	expect_policy(dp, "dpt2", 1);
+	OK(dp_detach(dp, "dpt2", &diag));
+	dp_close(dp);
+	assert_int_equal(access(ROOT, F_OK), -1);
+}
+
+static void names_with_dots_work(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	sh("ip link set dpt0 down && ip link set dpt0 name dpt0.5 && ip link set dpt0.5 up");
+	put(0, 1, LEASES);
+	attach("dpt0.5", DP_NATIVE);
+	expect_well("dpt0.5");
+	dp = open_dp(DP_LOOK);
+	expect_policy(dp, "dpt0.5", 0);
+	dp_close(dp);
+	detach_everything();
+	sh("ip link set dpt0.5 down && ip link set dpt0.5 name dpt0 && ip link set dpt0 up");
+}
+
+static void a_driver_without_native_mode_is_said(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	sh("ip link add dptbr type bridge");
+	put(0, 1, LEASES);
+	dp = open_dp(DP_CHANGE);
+	fresh_diag();
+	assert_int_equal(dp_attach(dp, "dptbr", DP_NATIVE, &diag), -EOPNOTSUPP);
+	assert_int_equal(diag.n, 1);
+	assert_non_null(strstr(said(), "mode generic"));
+	assert_non_null(strstr(said(), "driver bridge"));
+	assert_non_null(strstr(said(), "Underlying driver")); /* the kernel's own words */
+	assert_int_equal(dp_detach(dp, "dptbr", &diag), -ENOENT); /* nothing left of it */
+	fresh_diag();
+	OK(dp_attach(dp, "dptbr", DP_AUTO, &diag));
+	assert_non_null(strstr(said(), "GENERIC"));
+	dp_close(dp);
+	assert_int_equal(iface("dptbr").mode, DP_GENERIC);
+	expect_well("dptbr");
+	detach_everything();
+	sh("ip link del dptbr");
+}
+
+static void the_mode_can_be_changed(void **s)
+{
+	struct frame4 f = syn4(OPEN_SOURCE, 25);
+	__cleanup_free struct dp_counts *c = NULL;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_GENERIC);
+	send_frames("dpt0", &f, sizeof(f), 7, 0);
+	attach("dpt0", DP_NATIVE);
+	assert_int_equal(iface("dpt0").mode, DP_NATIVE);
+	expect_well("dpt0");
+	c = counts_of("dpt0");
+	assert_int_equal(total(c).packets, 7);
+	attach("dpt0", DP_AUTO);
+	assert_int_equal(iface("dpt0").mode, DP_NATIVE);
+	detach_everything();
+}
+
+/* Large frames need a program that takes them in pieces; veth tells the two kinds apart. */
+static void with_frags_and_without_it_loads(void **s)
+{
+	struct datapath *dp;
+	struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
+	__cleanup_close int fd = -1;
+	struct dp_load l;
+
+	(void)s;
+	sh("ip link set dpt0 mtu 9000 && ip link set dpt1 mtu 9000");
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	expect_well("dpt0");
+	assert_true(iface("dpt0").frags);
+	attach("dpt2", DP_NATIVE);
+	dp = open_dp(DP_CHANGE);
+	OK(dev_open(dp, "dpt2", &dev, &diag));
+	l = (struct dp_load){.g = &dp->now, .counters_fd = dev.counters_fd, .ports_fd = dev.ports_fd, .rows = dev.rows};
+	fd = program_load(&l, &diag);
+	assert_true(fd >= 0);
+	OK(bpf_link_update(dev.link_fd, fd, NULL));
+	dev_close(&dev);
+	OK(dev_open(dp, "dpt0", &dev, &diag));
+	assert_int_not_equal(bpf_link_update(dev.link_fd, fd, NULL), 0);
+	dp_close(dp);
+	sh("ip link set dpt0 mtu 1500 && ip link set dpt1 mtu 1500");
+	detach_everything();
+}
+
+static int foreign_prog(void)
+{
+	const struct bpf_insn pass[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_PASS },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "stranger", "GPL", pass, 2, NULL);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void a_foreign_program_is_left_alone_and_named(void **s)
+{
+	__cleanup_close int fd = foreign_prog();
+	struct datapath *dp;
+	char id[32];
+	int link;
+
+	(void)s;
+	snprintf(id, sizeof(id), "id %u", program_id(fd));
+	put(0, 1, LEASES);
+	dp = open_dp(DP_CHANGE);
+	assert_int_equal(bpf_xdp_attach(if_nametoindex("dpt0"), fd, XDP_FLAGS_DRV_MODE, NULL), 0);
+	fresh_diag();
+	assert_int_equal(dp_attach(dp, "dpt0", DP_NATIVE, &diag), -EBUSY);
+	assert_non_null(strstr(said(), "\"stranger\""));
+	assert_non_null(strstr(said(), id));
+	assert_non_null(strstr(said(), "ip link set dev dpt0 xdp off"));
+	assert_int_equal(bpf_xdp_detach(if_nametoindex("dpt0"), XDP_FLAGS_DRV_MODE, NULL), 0);
+
+	link = bpf_link_create(fd, if_nametoindex("dpt0"), BPF_XDP, NULL);
+	assert_true(link >= 0);
+	assert_int_equal(dp_attach(dp, "dpt0", DP_AUTO, &diag), -EBUSY);
+	assert_non_null(strstr(said(), "bpftool link detach id"));
+	close(link);
+	OK(dp_attach(dp, "dpt0", DP_NATIVE, &diag));
+	dp_close(dp);
+	detach_everything();
+}
+
+static void what_happens_to_interfaces_is_told(void **s)
+{
+	struct frame4 f = syn4(OPEN_SOURCE, 25);
+	struct dp_iface i;
+	struct datapath *dp;
+	struct dp_dev dev = DP_DEV_NONE;
+	struct dp_counts *c;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	send_frames("dpt0", &f, sizeof(f), 5, 0);
+
+	/* detached by somebody */
+	dp = open_dp(DP_LOOK);
+	OK(dev_open(dp, "dpt0", &dev, &diag));
+	OK(bpf_link_detach(dev.link_fd));
+	dev_close(&dev);
+	dp_close(dp);
+	i = iface("dpt0");
+	assert_int_equal(i.ifindex, if_nametoindex("dpt0"));
+	assert_int_equal(i.link_ifindex, 0);
+	assert_int_equal(i.running_id, 0);
+	attach("dpt0", DP_NATIVE);
+	expect_well("dpt0");
+
+	/* renamed: still filtered, under its number; its old name given to another */
+	i = iface("dpt0");
+	sh("ip link set dpt0 down && ip link set dpt0 name dptren && ip link set dptren up");
+	assert_int_equal(iface("dpt0").ifindex, 0);
+	assert_int_equal(iface("dpt0").link_ifindex, i.ifindex);
+	assert_int_equal(iface("dpt0").running_id, i.prog_id);
+	sh("ip link add dpt0 type veth peer name dptx");
+	assert_int_equal(iface("dpt0").running_id, 0);
+	dp = open_dp(DP_CHANGE);
+	fresh_diag();
+	assert_int_equal(dp_attach(dp, "dpt0", DP_NATIVE, &diag), -EBUSY);
+	assert_non_null(strstr(said(), "dptren"));
+	dp_close(dp);
+	sh("ip link del dpt0 && ip link set dptren down && ip link set dptren name dpt0 && ip link set dpt0 up");
+	expect_well("dpt0");
+
+	/* deleted and made again: a put goes on meanwhile, the counters stay */
+	sh("ip link del dpt0");
+	i = iface("dpt0");
+	assert_int_equal(i.ifindex, 0);
+	assert_int_equal(i.link_ifindex, 0);
+	put(1, 1, LEASES);
+	put(1, 10000, LEASES); /* a new generation, with nothing to replace on dpt0 */
+	sh("ip link add dpt0 numrxqueues 2 numtxqueues 2 type veth peer name dpt1 numrxqueues 2 numtxqueues 2");
+	sh("ip link set dpt0 up && ip link set dpt1 up");
+	assert_int_equal(iface("dpt0").link_ifindex, 0);
+	attach("dpt0", DP_NATIVE);
+	expect_well("dpt0");
+	send_frames("dpt0", &f, sizeof(f), 6, 0);
+	c = counts_of("dpt0");
+	assert_int_equal(total(c).packets, 11);
+	free(c);
+	detach_everything();
+}
+
+static void an_interface_of_another_namespace_is_not_mistaken(void **s)
+{
+	struct dp_iface i;
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	sh("ip link add dptm type veth peer name dptn && ip link set dptm up && ip link set dptn up");
+	attach("dptm", DP_NATIVE);
+	sh("unshare -n sleep 3 & p=$!; sleep 0.1; ip link set dptm netns $p");
+	i = iface("dptm");
+	assert_int_equal(i.ifindex, 0);
+	assert_int_not_equal(i.link_ifindex, 0);
+	assert_int_not_equal(i.running_id, i.prog_id);
+	dp = open_dp(DP_CHANGE);
+	OK(dp_detach(dp, "dptm", &diag));
+	dp_close(dp);
+	sh("ip link del dptn");
+}
+
+/* ---- replacing ---- */
+
+static void growing_replaces_programs_and_keeps_counters(void **s)
+{
+	struct frame4 f = syn4(OPEN_SOURCE, 25);
+	uint32_t prog, link, lines;
+	struct datapath *dp;
+	struct dp_counts *c;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	attach("dpt2", DP_GENERIC);
+	send_frames("dpt0", &f, sizeof(f), 100, 0);
+	prog = iface("dpt0").prog_id;
+	link = link_id("dpt0");
+
+	dp = open_dp(DP_CHANGE);
+	lines = dp->now.trie_lines;
+	assert_int_equal(lines, DP_MIN_TRIE_LINES);
+	OK(put_in(dp, 1, lines / 2 - 2, LEASES)); /* the last that fits */
+	assert_int_equal(dp->now.trie_lines, lines);
+	expect_policy(dp, "dpt0", 1);
+	OK(put_in(dp, 0, lines / 2 - 2, LEASES)); /* in the other half too */
+	expect_policy(dp, "dpt0", 0);
+	OK(put_in(dp, 1, lines / 2 - 1, LEASES)); /* the first that does not */
+	assert_true(dp->now.trie_lines > lines);
+	assert_int_equal(dp_epoch(dp), 4);
+	expect_policy(dp, "dpt0", 1);
+	expect_policy(dp, "dpt2", 1);
+	OK(put_in(dp, 0, 2000, LEASES));
+	expect_policy(dp, "dpt2", 0);
+	dp_close(dp);
+	assert_int_not_equal(iface("dpt0").prog_id, prog);
+	assert_int_equal(link_id("dpt0"), link);
+	expect_well("dpt0");
+	expect_well("dpt2");
+
+	prog = iface("dpt0").prog_id;
+	put(1, 1, LEASES * 4);
+	assert_int_not_equal(iface("dpt0").prog_id, prog);
+	send_frames("dpt0", &f, sizeof(f), 10, 0);
+	c = counts_of("dpt0");
+	assert_int_equal(total(c).packets, 110);
+	assert_int_equal(total(c).bytes, 110 * sizeof(f));
+	free(c);
+	dp = open_dp(DP_LOOK);
+	assert_int_equal(dp->now.lease_lines, LEASES * 4);
+	expect_policy(dp, "dpt0", 1);
+	expect_policy(dp, "dpt2", 1);
+	assert_int_equal(policy_of(dp), 1);
+	dp_close(dp);
+	assert_int_equal(access(ROOT "/next", F_OK), -1);
+	detach_everything();
+}
+
+static void pretend_other_build(const char *ifname)
+{
+	struct datapath *dp = open_dp(DP_LOOK);
+	struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
+	__cleanup_view struct dp_view v = {};
+	struct dp_ledger *l;
+
+	OK(dev_open(dp, ifname, &dev, &diag));
+	OK(ledger_map(&dev, &v, true));
+	l = v.p;
+	for (int i = 0; i < 2; i++)
+		l->made[i].build ^= 2;
+	dp_close(dp);
+}
+
+static void another_build_is_replaced_in_place(void **s)
+{
+	struct frame4 f = syn4(OPEN_SOURCE, 25);
+	uint32_t prog, link;
+	struct datapath *dp;
+	struct dp_counts *c;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	send_frames("dpt0", &f, sizeof(f), 3, 0);
+	prog = iface("dpt0").prog_id;
+	link = link_id("dpt0");
+	pretend_other_build("dpt0");
+	attach("dpt0", DP_NATIVE);
+	assert_int_not_equal(iface("dpt0").prog_id, prog);
+	assert_int_equal(link_id("dpt0"), link);
+	expect_well("dpt0");
+	prog = iface("dpt0").prog_id;
+	attach("dpt0", DP_NATIVE);
+	assert_int_equal(iface("dpt0").prog_id, prog);
+	dp = open_dp(DP_LOOK);
+	expect_policy(dp, "dpt0", 0);
+	dp_close(dp);
+	c = counts_of("dpt0");
+	assert_int_equal(total(c).packets, 3);
+	free(c);
+	detach_everything();
+}
+
+/* ---- counting ---- */
+
+static void counters_are_exact(void **s)
+{
+	struct frame4 good = syn4(OPEN_SOURCE, 25), bad = syn4(OTHER_SOURCE, 25), shut = syn4(OPEN_SOURCE, 4242);
+	struct frame6 six = syn6(25);
+	struct dp_counts *c;
+	unsigned int rows;
+	struct dp_verdict v;
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	rows = iface("dpt0").rows;
+	send_frames("dpt0", &good, sizeof(good), 1000, 0);
+	send_frames("dpt0", &good, sizeof(good), 100, 1);
+	send_frames("dpt0", &bad, sizeof(bad), 20, 0);
+	send_frames("dpt0", &shut, sizeof(shut), 3, 1);
+	send_frames("dpt0", &six, sizeof(six), 5, 1);
+	dp = open_dp(DP_LOOK);
+	OK(dp_probe(dp, "dpt0", &good, sizeof(good), &v, &diag)); /* a probe counts nowhere */
+	dp_close(dp);
+
+	c = counts_of("dpt0");
+	assert_int_equal(c->cell[1][0][0][MXDP_R_ALLOWED].packets, 1100);
+	assert_int_equal(c->cell[1][0][0][MXDP_R_ALLOWED].bytes, 1100 * sizeof(good));
+	assert_int_equal(c->cell[1][0][0][MXDP_R_DENIED].packets, 20);
+	assert_int_equal(c->cell[1][1][0][MXDP_R_DENIED].packets, 5);
+	assert_int_equal(c->cell[0][0][0][MXDP_R_CLOSED].packets, 3);
+	assert_int_equal(total(c).packets, 1128);
+	assert_int_equal(total(c).bytes, 1123 * sizeof(good) + 5 * sizeof(six));
+	assert_int_equal(c->port[25].passed.packets, 1100);
+	assert_int_equal(c->port[25].dropped.packets, 25);
+	assert_int_equal(c->port[4242].dropped.packets, 3);
+	assert_int_equal(c->port[4242].dropped.bytes, 3 * sizeof(shut));
+	assert_int_equal(c->port[26].passed.packets + c->port[26].dropped.packets, 0);
+	free(c);
+	assert_true(rows >= 1);
+	detach_everything();
+}
+
+static void put_named(const char *one, const char *two)
+{
+	struct datapath *dp = open_dp(DP_CREATE);
+	__cleanup_image struct image img = {};
+
+	image_make(&img, 0, 1);
+	strcpy(img.services[1].key, one);
+	strcpy(img.services[2].key, two);
+	OK(dp_put(dp, &img, LEASES, &diag));
+	dp_close(dp);
+}
+
+static void a_number_that_changes_hands_leaves_its_counts_to_other(void **s)
+{
+	struct frame4 good = syn4(OPEN_SOURCE, 25), bad = syn4(OTHER_SOURCE, 25), shut = syn4(OPEN_SOURCE, 4242);
+	struct dp_counts *c;
+
+	(void)s;
+	put_named("25", "26");
+	attach("dpt0", DP_NATIVE);
+	send_frames("dpt0", &good, sizeof(good), 50, 0);
+	send_frames("dpt0", &bad, sizeof(bad), 4, 1);
+	send_frames("dpt0", &shut, sizeof(shut), 2, 0);
+	put_named("8025", "26");
+	c = counts_of("dpt0");
+	assert_int_equal(c->cell[1][0][0][MXDP_R_ALLOWED].packets, 0);
+	assert_int_equal(c->cell[0][0][0][MXDP_R_ALLOWED].packets, 50);
+	assert_int_equal(c->cell[0][0][0][MXDP_R_ALLOWED].bytes, 50 * sizeof(good));
+	assert_int_equal(c->cell[0][0][0][MXDP_R_DENIED].packets, 4);
+	assert_int_equal(c->cell[0][0][0][MXDP_R_CLOSED].packets, 2);
+	assert_int_equal(total(c).packets, 56);
+	free(c);
+	send_frames("dpt0", &good, sizeof(good), 7, 1);
+	put_named("8025", "26"); /* the same hands: nothing moves */
+	c = counts_of("dpt0");
+	assert_int_equal(c->cell[1][0][0][MXDP_R_ALLOWED].packets, 7);
+	assert_int_equal(total(c).packets, 63);
+	free(c);
+	put_named("", "26"); /* given up, then taken by another, in a new generation */
+	put(0, 20000, LEASES);
+	c = counts_of("dpt0");
+	assert_int_equal(c->cell[1][0][0][MXDP_R_ALLOWED].packets, 0);
+	assert_int_equal(c->cell[0][0][0][MXDP_R_ALLOWED].packets, 57);
+	assert_int_equal(total(c).packets, 63);
+	assert_int_equal(total(c).bytes, 63 * sizeof(good));
+	free(c);
+	detach_everything();
+}
+
+/* ---- several at once ---- */
+
+static void many_puts(void *arg)
+{
+	for (int i = 0; i < 15; i++) {
+		struct datapath *dp;
+
+		if (dp_open(&dp, BPFFS, DP_CHANGE, &diag) || put_in(dp, i & 1, 1, LEASES))
+			_exit(1);
+		dp_close(dp);
+	}
+	(void)arg;
+}
+
+static void writers_take_turns(void **s)
+{
+	pid_t pid[3];
+	struct datapath *dp;
+	int status;
+
+	(void)s;
+	put(0, 1, LEASES);
+	fflush(NULL);
+	for (int i = 0; i < 3; i++) {
+		pid[i] = fork();
+		if (pid[i] == 0) {
+			many_puts(NULL);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < 3; i++) {
+		waitpid(pid[i], &status, 0);
+		assert_int_equal(status, 0);
+	}
+	dp = open_dp(DP_LOOK);
+	assert_int_equal(dp_epoch(dp), 1 + 3 * 15);
+	dp_close(dp);
+	detach_everything();
+}
+
+static void open_while_held(void *arg)
+{
+	struct datapath *dp;
+
+	(void)arg;
+	dp_lock_wait_ms = 60;
+	if (dp_open(&dp, BPFFS, DP_LOOK, &diag) != -EBUSY || !strstr(said(), "another mxdp"))
+		_exit(1);
+}
+
+static void open_beside_a_look(void *arg)
+{
+	struct datapath *dp;
+
+	(void)arg;
+	dp_lock_wait_ms = 60;
+	if (dp_open(&dp, BPFFS, DP_LOOK, &diag))
+		_exit(1);
+	dp_close(dp);
+	if (dp_open(&dp, BPFFS, DP_CHANGE, &diag) != -EBUSY)
+		_exit(2);
+}
+
+static void a_held_lock_ends_in_a_clear_word(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	dp = open_dp(DP_CHANGE);
+	assert_int_equal(child(open_while_held, NULL), 0);
+	dp_close(dp);
+	dp = open_dp(DP_LOOK);
+	assert_int_equal(child(open_beside_a_look, NULL), 0);
+	dp_close(dp);
+	detach_everything();
+}
+
+/* ---- kill -9 ---- */
+
+/* A program of a few lines that answers a probe with what the tables say of port 25, as policy_text[] has it. */
+static int small_load(struct dp_load *l, struct diag *d)
+{
+#define INSN(...) (struct bpf_insn){ __VA_ARGS__ }
+#define LOAD(size, dst, src, at) INSN(.code = BPF_LDX | BPF_MEM | size, .dst_reg = dst, .src_reg = src, .off = at)
+#define STORE(size, dst, src, at) INSN(.code = BPF_STX | BPF_MEM | size, .dst_reg = dst, .src_reg = src, .off = at)
+#define ALU_K(op, dst, k) INSN(.code = BPF_ALU64 | op | BPF_K, .dst_reg = dst, .imm = k)
+#define ALU_X(op, dst, src) INSN(.code = BPF_ALU64 | op | BPF_X, .dst_reg = dst, .src_reg = src)
+#define VALUE(dst, fd)                                                                                                 \
+	INSN(.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = dst, .src_reg = BPF_PSEUDO_MAP_VALUE, .imm = fd), INSN(0)
+	const struct bpf_insn insns[] = {
+		LOAD(BPF_W, 2, 1, offsetof(struct xdp_md, data_meta)),
+		LOAD(BPF_W, 3, 1, offsetof(struct xdp_md, data)),
+		ALU_X(BPF_MOV, 4, 2),
+		ALU_K(BPF_ADD, 4, sizeof(struct mxdp_probe)),
+		INSN(.code = BPF_JMP | BPF_JGT | BPF_X, .dst_reg = 4, .src_reg = 3, .off = 15),
+		VALUE(1, l->g->state_fd),
+		LOAD(BPF_W, 5, 1, offsetof(struct mxdp_state, epoch)),
+		STORE(BPF_W, 2, 5, offsetof(struct mxdp_probe, epoch)),
+		ALU_K(BPF_AND, 5, 1),
+		ALU_K(BPF_MUL, 5, sizeof(struct mxdp_bank)),
+		VALUE(1, l->g->banks_fd),
+		ALU_X(BPF_ADD, 1, 5),
+		LOAD(BPF_H, 5, 1, offsetof(struct mxdp_bank, port) + 2 * 25),
+		STORE(BPF_B, 2, 5, offsetof(struct mxdp_probe, service)),
+		ALU_K(BPF_ADD, 5, 4),
+		STORE(BPF_H, 2, 5, offsetof(struct mxdp_probe, class_)),
+		ALU_K(BPF_MOV, 5, MXDP_R_ALLOWED),
+		STORE(BPF_B, 2, 5, offsetof(struct mxdp_probe, reason)),
+		ALU_K(BPF_MOV, 0, XDP_PASS),
+		INSN(.code = BPF_JMP | BPF_EXIT),
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "small", "GPL", insns, sizeof(insns) / sizeof(*insns), NULL);
+
+	if (fd < 0)
+		diag_error(d, "small program: %s", strerror(-fd));
+	return fd;
+}
+
+/* What really runs on the interface, asked past the datapath: one whole policy or nothing. -1: nothing runs. */
+static int policy_on_wire(const char *ifname, uint64_t key)
+{
+	struct {
+		struct mxdp_probe probe;
+		struct frame4 f;
+	} __attribute__((packed)) in = {.probe.key = key, .probe.reason = 63}, out;
+	struct xdp_md ctx = { .data = sizeof(in.probe), .data_end = sizeof(in) };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = &in, .data_size_in = sizeof(in), .data_out = &out,
+		    .data_size_out = sizeof(out), .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = 1);
+	LIBBPF_OPTS(bpf_xdp_query_opts, q);
+	__cleanup_close int fd = -1;
+	int p;
+
+	in.f = syn4(OPEN_SOURCE, 25);
+	assert_int_equal(bpf_xdp_query(if_nametoindex(ifname), 0, &q), 0);
+	fd = q.prog_id ? bpf_prog_get_fd_by_id(q.prog_id) : -1;
+	if (fd < 0)
+		return -1;
+	assert_int_equal(bpf_prog_test_run_opts(fd, &o), 0);
+	p = out.probe.class_ - 5;
+	if (out.probe.reason != MXDP_R_ALLOWED || (p & ~1) || out.probe.service != 1 + p)
+		fail_msg("%s: half a policy: reason %u service %u class %u epoch %u", ifname, out.probe.reason,
+			 out.probe.service, out.probe.class_, out.probe.epoch);
+	return p;
+}
+
+struct op {
+	const char *name;
+	void (*before)(void);
+	void (*run)(void);
+	bool holds; /* dpt0 is filtered all the while */
+};
+
+static void must(int err)
+{
+	if (err)
+		_exit(9);
+}
+
+static struct datapath *must_open(void)
+{
+	struct datapath *dp;
+
+	must(dp_open(&dp, BPFFS, DP_CREATE, &diag));
+	return dp;
+}
+
+#define OP(name_, call) \
+	static void name_(void) \
+	{ \
+		struct datapath *dp = must_open(); \
+		must(call); \
+		dp_close(dp); \
+	}
+OP(run_put, put_in(dp, 1, 1, LEASES))
+OP(run_grow, put_in(dp, 1, 6000, LEASES))
+OP(run_lease, put_in(dp, 1, 1, LEASES * 2))
+OP(run_attach, dp_attach(dp, "dpt0", DP_NATIVE, &diag))
+OP(run_mode, dp_attach(dp, "dpt0", DP_GENERIC, &diag))
+OP(run_detach, dp_detach(dp, "dpt2", &diag))
+OP(run_detach_all, dp_detach_all(dp, &diag))
+OP(run_first, put_in(dp, 1, 1, LEASES) ?: dp_attach(dp, "dpt0", DP_NATIVE, &diag))
+
+static void run_frozen(void)
+{
+	struct datapath *dp = must_open();
+	__cleanup_image struct image img = {};
+
+	/* larger frozen maps for both banks: the text with something behind it */
+	image_make(&img, 1, 1);
+	free(img.frozen);
+	img.nfrozen = 50000;
+	img.frozen = xcalloc(img.nfrozen, 1);
+	strcpy(img.frozen, policy_text[1]);
+	must(dp_put(dp, &img, LEASES, &diag));
+	must(dp_put(dp, &img, LEASES, &diag));
+	dp_close(dp);
+}
+
+static void before_both(void)
+{
+	detach_everything();
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	attach("dpt2", DP_GENERIC);
+}
+
+static void before_one(void)
+{
+	detach_everything();
+	put(0, 1, LEASES);
+	attach("dpt2", DP_NATIVE);
+}
+
+static void before_upgrade(void)
+{
+	before_both();
+	pretend_other_build("dpt0");
+}
+
+static void before_nothing(void)
+{
+	detach_everything();
+}
+
+static void before_dead(void)
+{
+	struct datapath *dp;
+	struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
+
+	before_both();
+	dp = open_dp(DP_LOOK);
+	OK(dev_open(dp, "dpt0", &dev, &diag));
+	OK(bpf_link_detach(dev.link_fd));
+	dp_close(dp);
+}
+
+static const struct op ops[] = {
+	{ "put", before_both, run_put, true },
+	{ "put with larger frozen maps", before_both, run_frozen, true },
+	{ "put into a larger trie", before_both, run_grow, true },
+	{ "put with another lease size", before_both, run_lease, true },
+	{ "upgrade", before_upgrade, run_attach, true },
+	{ "detach one", before_both, run_detach, true },
+	{ "attach", before_one, run_attach, false },
+	{ "attach anew what was detached", before_dead, run_attach, false },
+	{ "attach in another mode", before_both, run_mode, false },
+	{ "detach all", before_both, run_detach_all, false },
+	{ "first put and attach", before_nothing, run_first, false },
+};
+
+/* Where something changes that outlives the process, or may have been changed through memory just before. */
+static bool step_of_interest(const struct __ptrace_syscall_info *info)
+{
+	static const uint64_t plain[] = {
+		SYS_mkdirat, SYS_unlinkat, SYS_renameat, SYS_renameat2, SYS_munmap,
+#ifdef SYS_mkdir
+		SYS_mkdir, SYS_rmdir,
+#endif
+	};
+	uint64_t cmd = info->entry.args[0];
+
+	if (info->entry.nr == SYS_bpf)
+		return cmd == BPF_OBJ_PIN || cmd == BPF_LINK_CREATE || cmd == BPF_LINK_UPDATE ||
+		       cmd == BPF_LINK_DETACH || cmd == BPF_PROG_LOAD;
+	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
+		if (plain[i] == info->entry.nr)
+			return true;
+	return false;
+}
+
+/* Runs op in a child that is killed at entry of its nth step. True: it ended before. */
+static bool run_killed(const struct op *op, int n)
+{
+	struct __ptrace_syscall_info info;
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		op->run();
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+	for (;;) {
+		ptrace(PTRACE_SYSCALL, pid, 0, 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status)) {
+			assert_int_equal(WEXITSTATUS(status), 0);
+			return true;
+		}
+		if (!WIFSTOPPED(status) || WSTOPSIG(status) != (SIGTRAP | 0x80) ||
+		    ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) <= 0 ||
+		    info.op != PTRACE_SYSCALL_INFO_ENTRY || !step_of_interest(&info))
+			continue;
+		if (n-- == 0)
+			break;
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return false;
+}
+
+/* After a kill: what the datapath tells is one whole policy, and the interfaces agree with it. */
+static void expect_whole(const char *what, int step)
+{
+	__cleanup_free struct dp_iface *v = NULL;
+	struct datapath *dp;
+	int p, err;
+	size_t n;
+
+	fresh_diag();
+	err = dp_open(&dp, BPFFS, DP_LOOK, &diag);
+	if (err == -ENOENT) {
+		assert_int_equal(policy_on_wire("dpt0", 0), -1);
+		assert_int_equal(policy_on_wire("dpt2", 0), -1);
+		return;
+	}
+	if (err)
+		print_error("%s, step %d: %s\n", what, step, said());
+	assert_int_equal(err, 0);
+	assert_int_equal(access(ROOT "/next", F_OK), -1);
+	p = policy_of(dp);
+	OK(dp_ifaces(dp, &v, &n, &diag));
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(v[i].running_id, v[i].link_ifindex ? v[i].prog_id : 0);
+		expect_policy(dp, v[i].name, p);
+		if (v[i].link_ifindex)
+			assert_int_equal(policy_on_wire(v[i].name, dp->now.state->probe_key), p);
+	}
+	dp_close(dp);
+}
+
+static void a_kill_at_any_step_leaves_a_whole_policy(void **s)
+{
+	(void)s;
+	dp_loader = small_load;
+	for (size_t i = 0; i < sizeof(ops) / sizeof(*ops); i++) {
+		bool ended = false;
+		int step;
+
+		for (step = 0; !ended; step++) {
+			ops[i].before();
+			ended = run_killed(&ops[i], step);
+			if (ops[i].holds) /* before anybody repairs */
+				assert_int_not_equal(policy_on_wire("dpt0", 0), -1);
+			expect_whole(ops[i].name, step);
+			/* and the next command does what it is asked */
+			put(1, 1, LEASES);
+			attach("dpt0", DP_AUTO);
+			expect_well("dpt0");
+		}
+		print_message("             %-30s %d steps\n", ops[i].name, step - 1);
+		assert_true(step > 5);
+	}
+	detach_everything();
+}
+
+static void restless(void)
+{
+	for (unsigned int i = 0;; i++) {
+		struct datapath *dp = must_open();
+
+		must(put_in(dp, i & 1, i % 3 == 2 ? 3000 : 1, i % 5 == 4 ? LEASES * 2 : LEASES));
+		must(dp_attach(dp, "dpt0", DP_NATIVE, &diag));
+		if (i % 4 == 1)
+			must(dp_attach(dp, "dpt2", DP_GENERIC, &diag));
+		if (i % 4 == 3)
+			must(dp_detach(dp, "dpt2", &diag));
+		dp_close(dp);
+	}
+}
+
+static void a_kill_at_any_moment_leaves_a_whole_policy(void **s)
+{
+	(void)s;
+	dp_loader = small_load;
+	before_both();
+	srandom(7);
+	for (int i = 0; i < 60; i++) {
+		int looks = random() % 500, status;
+		pid_t pid;
+
+		fflush(NULL);
+		pid = fork();
+		if (pid == 0) {
+			restless();
+			_exit(0);
+		}
+		while (looks--) {
+			assert_int_not_equal(policy_on_wire("dpt0", 0), -1); /* never unfiltered */
+			policy_on_wire("dpt2", 0);
+			usleep(50);
+		}
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+		assert_true(WIFSIGNALED(status)); /* it had not failed by itself */
+		expect_whole("restless", i);
+	}
+	detach_everything();
+}
+
+/* The same with the program itself: a packet judged by parts of two policies would be refused. */
+static void packets_meet_one_policy_while_it_changes(void **s)
+{
+	uint64_t key;
+	pid_t pid;
+	int status;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	key = probe_key();
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		for (int i = 0; i < 60; i++) {
+			struct datapath *dp = must_open();
+
+			must(put_in(dp, i & 1, i == 30 ? 9000 : 100 * (i % 7) + 1, LEASES));
+			dp_close(dp);
+		}
+		_exit(0);
+	}
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		for (int i = 0; i < 20; i++)
+			assert_int_not_equal(policy_on_wire("dpt0", key), -1);
+		usleep(100);
+	}
+	assert_int_equal(status, 0);
+	detach_everything();
+}
+
+/* ---- ---- */
+
+static int world_make(void **s)
+{
+	(void)s;
+	if (geteuid()) {
+		print_message("this test needs root\n");
+		return -1;
+	}
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return -1;
+	if (mount("dpt", BPFFS, "bpf", 0, "mode=1777"))
+		return -1;
+	/* no packets but the test's own */
+	sh("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
+	sh("ip link set lo up");
+	sh("ip link add dpt0 numrxqueues 2 numtxqueues 2 type veth peer name dpt1 numrxqueues 2 numtxqueues 2");
+	sh("ip link add dpt2 type veth peer name dpt3");
+	sh("for i in 0 1 2 3; do ip link set dpt$i up; done");
+	return 0;
+}
+
+/* What a failed test left, its lock included, is none of the next one's. */
+static int tidy(void **s)
+{
+	(void)s;
+	fresh_diag();
+	dp_loader = program_load;
+	return system("rm -rf " ROOT);
+}
+
+static int world_end(void **s)
+{
+	(void)s;
+	fresh_diag();
+	return 0;
+}
+
+#define TEST(f) cmocka_unit_test_teardown(f, tidy)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(without_pins_it_is_not_loaded),
+		TEST(a_place_that_is_not_ours_is_refused),
+		TEST(a_pin_that_is_not_ours_is_refused),
+		TEST(a_hidden_bpffs_is_noticed),
+		TEST(another_user_gets_nothing),
+		TEST(what_was_put_is_read_back),
+		TEST(a_look_changes_nothing),
+		TEST(leases_are_gone_before_their_epoch_comes_again),
+		TEST(a_frozen_pin_of_another_policy_is_noticed),
+		TEST(attach_judges_and_detach_leaves_nothing),
+		TEST(names_with_dots_work),
+		TEST(a_driver_without_native_mode_is_said),
+		TEST(the_mode_can_be_changed),
+		TEST(with_frags_and_without_it_loads),
+		TEST(a_foreign_program_is_left_alone_and_named),
+		TEST(what_happens_to_interfaces_is_told),
+		TEST(an_interface_of_another_namespace_is_not_mistaken),
+		TEST(growing_replaces_programs_and_keeps_counters),
+		TEST(another_build_is_replaced_in_place),
+		TEST(counters_are_exact),
+		TEST(a_number_that_changes_hands_leaves_its_counts_to_other),
+		TEST(writers_take_turns),
+		TEST(a_held_lock_ends_in_a_clear_word),
+		TEST(packets_meet_one_policy_while_it_changes),
+		TEST(a_kill_at_any_step_leaves_a_whole_policy),
+		TEST(a_kill_at_any_moment_leaves_a_whole_policy),
+	};
+
+	return cmocka_run_group_tests(tests, world_make, world_end);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the datapath share; nobody else includes this (its own test does).
+ *
+ * The pins, and what a kill leaves
+ * --------------------------------
+ *   mxdp/now/{state,banks,trie,lease,frozen0,frozen1,services0,services1}   one generation of shared maps
+ *   mxdp/now/prog/DEV                                the program each interface runs on that generation
+ *   mxdp/dev/DEV/{link,counters,ports}               what an interface keeps through all generations
+ *   mxdp/next/                                       a writer is at work here, or was killed
+ *
+ * DEV is the interface's name with ':' for '.': bpffs keeps dots for itself, and interface names have no colon.
+ *
+ * One rule holds it together: `now` is the truth. Whatever takes more than one step starts by making `next` and ends by
+ * removing it, under the exclusive lock. Whoever opens the pins and finds `next` (then its writer is dead, for the lock
+ * was free) does what recover() does, readers too:
+ *   - a link that runs another program than now/prog/DEV is updated to that one;
+ *   - an interface without a link, and a program without an interface, are taken away: their attach never finished;
+ *   - `next` is removed, and a link pinned there detached first;
+ *   - without `now` nothing was ever in force, or the last detach was under way: everything is removed.
+ *
+ * A put that fits: frozenN, servicesN, the trie's half N and bank N of the idle bank N are written, in any order, none
+ * of it visible; then state.epoch is stored, once. Killed before: the old policy is whole. Killed after: the new one.
+ *
+ * A put that needs larger tables makes a whole new generation in `next`, flipped from the start to the new policy, and
+ * loads a program for every interface on it. Then the links are updated one by one: an interface runs the old program
+ * on the old maps, which nobody touches, or the new program on the new maps. Then `now` and `next` change places in one
+ * rename. Killed before the rename: the links go back to the old programs. Killed after: only the old maps are left to
+ * remove.
+ *
+ * A new program for one interface is pinned over now/prog/DEV first and the link updated after: killed between, the
+ * rule brings the link forward.
+ */
+#ifndef MXDP_DP_PRIVATE_H
+#define MXDP_DP_PRIVATE_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "datapath.h"
+
+#define DP_DEFAULT_BPFFS "/sys/fs/bpf"
+#define DP_MAX_ROWS 8u
+#define DP_MIN_TRIE_LINES 4096u
+#define DP_MAX_TRIE_LINES (1u << 27) /* cell numbers, sixteen to a line, have 32 bits, the top one taken */
+
+/* ---- what only the loader reads and writes ---- */
+
+/* frozenN: an array of pages; the first bytes of the first one say what follows them. */
+#define DP_PAGE 4096u
+#define DP_FROZEN_MAGIC 0x66787a6d /* "mzxf" */
+struct dp_frozen_head {
+	uint32_t magic;
+	uint32_t epoch;
+	uint64_t len;
+};
+_Static_assert(sizeof(struct dp_frozen_head) == 16, "frozen layout");
+
+/* servicesN: one value */
+struct dp_service_pin {
+	char key[48];
+	uint8_t named;
+	uint8_t reserved[7];
+};
+struct dp_services_pin {
+	struct dp_service_pin v[MXDP_SERVICES];
+};
+_Static_assert(sizeof(struct dp_services_pin) == 56 * MXDP_SERVICES, "services layout");
+
+/*
+ * The counters map holds the rows that packets count in, then one row of the loader's: for each service number, what
+ * belongs to those who had the number before and is shown under service 0. It is only ever set to a sum of the rows,
+ * never added to, and no packet's counter is ever written: so the total is exact whatever is killed when. Then one page
+ * about the programs.
+ */
+struct dp_made {
+	uint32_t prog_id;
+	uint8_t frags;
+	uint8_t reserved[3];
+	uint64_t build;
+};
+struct dp_ledger {
+	struct dp_made made[2]; /* of the program that runs, and of the one that is to take its place, in any order */
+	uint8_t reserved[DP_PAGE - 32];
+};
+_Static_assert(sizeof(struct dp_ledger) == DP_PAGE, "ledger layout");
+#define DP_LEDGER_CELLS (DP_PAGE / sizeof(struct mxdp_count))
+#define DP_COUNTER_CELLS(rows) (((rows) + 1u) * MXDP_COUNTERS_PER_ROW + DP_LEDGER_CELLS)
+
+/* state.flipped_ns while the epoch is being stored: whoever reads it cannot know when that was */
+#define DP_FLIP_UNDER_WAY UINT64_MAX
+
+/* ---- in memory ---- */
+
+struct dp_generation {
+	int state_fd, banks_fd, trie_fd, lease_fd;
+	struct mxdp_state *state;
+	uint32_t trie_lines, lease_lines;
+};
+#define DP_GENERATION_NONE { .state_fd = -1, .banks_fd = -1, .trie_fd = -1, .lease_fd = -1 }
+void generation_close(struct dp_generation *g);
+
+struct dp_grace {
+	pthread_t thread;
+	bool running;
+	int err;
+};
+
+struct datapath {
+	char *root; /* BPFFS/mxdp */
+	int dir;    /* the same, open and locked; -1 once it was removed */
+	enum dp_open how;
+	bool have;  /* `now` is there and open */
+	struct dp_generation now;
+	struct dp_grace grace;
+};
+
+/* A descriptor of one's own, or negative errno. */
+static inline int fd_dup(int fd)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return own < 0 ? -errno : own;
+}
+
+/* A piece of a map in memory. */
+struct dp_view {
+	void *p;
+	size_t len;
+};
+int view_map(struct dp_view *v, int fd, size_t offset, size_t len, bool writable);
+void view_unmap(struct dp_view *v);
+#define __cleanup_view __cleanup(view_unmap)
+
+/* How long an open waits for another mxdp; shorter in tests. */
+extern int dp_lock_wait_ms;
+
+/* ---- pins (datapath.c); `rel` is relative to mxdp/ ---- */
+
+char *pin_path(const struct datapath *dp, const char *rel);
+bool pin_exists(const struct datapath *dp, const char *rel);
+/* An open descriptor of what is pinned there. -ENOENT without a message; anything but a plain pin is refused. */
+int pin_get(const struct datapath *dp, const char *rel, struct diag *d);
+/* The same for a mappable array; value_size or entries 0: any. */
+int pin_get_map(const struct datapath *dp, const char *rel, uint32_t value_size, uint32_t entries,
+		struct bpf_map_info *info, struct diag *d);
+int pin_put(const struct datapath *dp, int fd, const char *rel, struct diag *d);
+int pin_rename(const struct datapath *dp, const char *from, const char *to, struct diag *d);
+/* Pins fd at `rel`, in place of what is there: one rename. Needs work_begin(). */
+int pin_replace(const struct datapath *dp, int fd, const char *rel, struct diag *d);
+int pin_mkdir(const struct datapath *dp, const char *rel, struct diag *d);
+/* Everything below and itself. Missing is fine. */
+int pin_remove(const struct datapath *dp, const char *rel);
+int work_begin(struct datapath *dp, struct diag *d);
+void work_end(struct datapath *dp);
+/* An array map that can be mapped, all zero. */
+int map_make(const char *name, uint32_t value_size, uint32_t entries, struct diag *d);
+int map_info(int fd, struct bpf_map_info *info);
+int now_open(struct datapath *dp, struct diag *d);
+/* Takes away everything, the directory too. */
+int remove_all(struct datapath *dp);
+
+/* ---- interfaces (dp_attach.c) ---- */
+
+struct dp_dev {
+	char name[IFNAMSIZ];
+	char pin[IFNAMSIZ];
+	int link_fd, prog_fd, counters_fd, ports_fd; /* -1: not there */
+	uint32_t rows;
+	uint32_t link_prog_id;
+	int link_ifindex;
+	uint32_t prog_id; /* of now/prog/DEV */
+};
+#define DP_DEV_NONE { .link_fd = -1, .prog_fd = -1, .counters_fd = -1, .ports_fd = -1 }
+/* -ENOENT without a message: no pins of that name. Parts may be missing. */
+int dev_open(const struct datapath *dp, const char *name, struct dp_dev *dev, struct diag *d);
+void dev_close(struct dp_dev *dev);
+/* Names of all interfaces with pins, malloc'd; sorted. */
+int dev_names(const struct datapath *dp, char (**v)[IFNAMSIZ], size_t *n, struct diag *d);
+/* now: every interface follows now/prog; `next` and what never finished is removed. */
+int recover(struct datapath *dp, struct diag *d);
+/* Loads a program for every attached interface on g, pins it under next/prog and updates the links; all or none. */
+int replace_all(struct datapath *dp, const struct dp_generation *g, struct diag *d);
+/* After replace_all(): the links back to now/prog. */
+void replace_undo(struct datapath *dp, struct diag *d);
+/* The loader's page behind the counters. */
+int ledger_map(const struct dp_dev *dev, struct dp_view *v, bool writable);
+
+/* ---- programs (dp_load.c) ---- */
+
+struct dp_load {
+	const struct dp_generation *g;
+	int counters_fd, ports_fd;
+	uint32_t rows;
+	bool shared; /* two CPUs may count in one row at once */
+	bool frags;  /* in: try; out: the program has it */
+};
+int program_load(struct dp_load *l, struct diag *d);
+/* program_load(), unless a test has put a smaller program in its place: the verifier takes half a second for ours. */
+extern int (*dp_loader)(struct dp_load *l, struct diag *d);
+/* Names the object embedded here. Never 0. */
+uint64_t program_build(void);
+uint32_t program_id(int fd);
+/* libbpf's words while something was tried: started, then the last lines of it (static storage). */
+void log_start(void);
+const char *log_tail(void);
+
+/* ---- grace (dp_put.c) ---- */
+
+void grace_start(struct datapath *dp);
+int grace_wait(struct datapath *dp, struct diag *d);
+void grace_drop(struct datapath *dp);
+
+#endif

@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Putting an image in force: into the idle bank, or into a new generation of maps; and reading what is in force. */
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include "dp_private.h"
+
+/* ---- grace: no packet looks at the idle bank any more ---- */
+
+/*
+ * A packet is judged inside one RCU read-side section, so a grace period after the flip nobody looks at the old bank.
+ * Asking for one costs 8 to 16 ms, so it is skipped when one has certainly gone by itself: the kernel reports a stall
+ * when a grace period takes 21 s (60 at most among distributions' settings), and judging a packet takes microseconds.
+ * Five minutes leave room for a virtual machine whose CPU was taken away in between.
+ */
+#define GRACE_SURELY_NS (300ULL * 1000000000ULL)
+
+static uint64_t boottime_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/*
+ * An update of a map of maps returns when no program can hold the old element any more: the kernel's own promise to
+ * those who do what we do, on one CPU and with nohz_full too, where membarrier does nothing or refuses.
+ */
+static int grace_by_map(void)
+{
+	__cleanup_close int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "grace", 4, 4, 1, NULL);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = inner < 0 ? 0 : inner);
+	__cleanup_close int outer = -1;
+	uint32_t zero = 0;
+
+	if (inner < 0)
+		return inner;
+	outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "grace", 4, 4, 1, &opts);
+	return outer < 0 ? outer : bpf_map_update_elem(outer, &zero, &inner, BPF_ANY);
+}
+
+static int grace_by_membarrier(void)
+{
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return -EOPNOTSUPP; /* it returns at once there */
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0;
+}
+
+static int grace_ask(void)
+{
+	return grace_by_map() == 0 ? 0 : grace_by_membarrier();
+}
+
+static void *grace_thread(void *p)
+{
+	struct dp_grace *g = p;
+
+	g->err = grace_ask();
+	return NULL;
+}
+
+static bool grace_needed(const struct datapath *dp)
+{
+	uint64_t at;
+
+	if (!dp->have)
+		return false;
+	at = __atomic_load_n(&dp->now.state->flipped_ns, __ATOMIC_ACQUIRE);
+	return at == DP_FLIP_UNDER_WAY || at > boottime_ns() || boottime_ns() - at < GRACE_SURELY_NS;
+}
+
+/* The wait goes on while the caller reads files and compiles. */
+void grace_start(struct datapath *dp)
+{
+	if (grace_needed(dp))
+		dp->grace.running = pthread_create(&dp->grace.thread, NULL, grace_thread, &dp->grace) == 0;
+}
+
+void grace_drop(struct datapath *dp)
+{
+	if (dp->grace.running)
+		pthread_join(dp->grace.thread, NULL);
+	dp->grace.running = false;
+}
+
+/* A thread that was started has waited since the open, under the lock; flips of our own since then need a wait of their
+ * own. */
+int grace_wait(struct datapath *dp, struct diag *d)
+{
+	bool asked = dp->grace.running;
+	int err = 0;
+
+	grace_drop(dp);
+	if (asked)
+		err = dp->grace.err;
+	else if (grace_needed(dp))
+		err = grace_ask();
+	if (err)
+		diag_error(d, "cannot wait until the idle bank is free: %s; the policy in force stays", strerror(-err));
+	return err;
+}
+
+/* ---- what goes with a bank ---- */
+
+static char *bank_pin(const char *dir, const char *what, uint32_t bank)
+{
+	return xasprintf("%s/%s%u", dir, what, bank);
+}
+
+static uint32_t frozen_pages(size_t len)
+{
+	uint32_t need = (sizeof(struct dp_frozen_head) + len + DP_PAGE - 1) / DP_PAGE, pages = 1;
+
+	while (pages < need)
+		pages *= 2;
+	return pages;
+}
+
+static int frozen_fill(int fd, uint32_t pages, const struct image *img, uint32_t epoch)
+{
+	__cleanup_view struct dp_view v = {};
+	struct dp_frozen_head *head;
+	int err = view_map(&v, fd, 0, (size_t)pages * DP_PAGE, true);
+
+	if (err)
+		return err;
+	head = v.p;
+	*head = (struct dp_frozen_head){ .magic = DP_FROZEN_MAGIC, .epoch = epoch, .len = img->nfrozen };
+	if (img->nfrozen)
+		memcpy(head + 1, img->frozen, img->nfrozen);
+	return 0;
+}
+
+/* An open map of that many pages: the one pinned there when it fits and is not far too large. */
+static int frozen_get(struct datapath *dp, const char *rel, uint32_t *pages, struct diag *d)
+{
+	struct bpf_map_info info;
+	__cleanup_close int fd = pin_get_map(dp, rel, DP_PAGE, 0, &info, d);
+	int err;
+
+	if (fd >= 0 && info.max_entries >= *pages && info.max_entries <= *pages * 4) {
+		*pages = info.max_entries;
+		return fd_dup(fd);
+	}
+	if (fd < 0 && fd != -ENOENT)
+		return fd;
+	mx_close(&fd);
+	fd = map_make("frozen", DP_PAGE, *pages, d);
+	if (fd < 0)
+		return fd;
+	err = work_begin(dp, d) ?: pin_replace(dp, fd, rel, d);
+	if (strncmp(rel, "next/", 5))
+		work_end(dp);
+	return err ?: fd_dup(fd);
+}
+
+static int frozen_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
+{
+	__cleanup_free char *rel = bank_pin(dir, "frozen", epoch & 1);
+	uint32_t pages = frozen_pages(img->nfrozen);
+	__cleanup_close int fd = frozen_get(dp, rel, &pages, d);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = frozen_fill(fd, pages, img, epoch);
+	if (err)
+		diag_error(d, "cannot write %s/%s: %s; the policy in force stays", dp->root, rel, strerror(-err));
+	return err;
+}
+
+static int services_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
+{
+	__cleanup_free char *rel = bank_pin(dir, "services", epoch & 1);
+	struct bpf_map_info info;
+	__cleanup_close int fd = pin_get_map(dp, rel, sizeof(struct dp_services_pin), 1, &info, d);
+	__cleanup_view struct dp_view v = {};
+	struct dp_services_pin *s;
+	int err;
+
+	if (fd < 0) {
+		if (fd == -ENOENT)
+			diag_error(d,
+				   "%s/%s is missing; take the filter off with `rm -r %s` (connections stay), then "
+				   "`mxdp apply`",
+				   dp->root, rel, dp->root);
+		return fd;
+	}
+	err = view_map(&v, fd, 0, sizeof(*s), true);
+	if (err) {
+		diag_error(d, "cannot write %s/%s: %s; the policy in force stays", dp->root, rel, strerror(-err));
+		return err;
+	}
+	s = v.p;
+	memset(s, 0, sizeof(*s));
+	for (unsigned int i = 0; i < MXDP_SERVICES; i++) {
+		memcpy(s->v[i].key, img->services[i].key, sizeof(s->v[i].key));
+		s->v[i].named = img->services[i].named;
+	}
+	return 0;
+}
+
+/* Each bank has one half of the lines; lines 0 and 1 are never used. */
+static uint32_t trie_room(uint32_t lines)
+{
+	return lines / 2 - 2;
+}
+
+static int bank_write(const struct dp_generation *g, const struct image *img, uint32_t epoch, struct diag *d)
+{
+	uint32_t half = g->trie_lines / 2, start = epoch & 1 ? half : 0, skip = epoch & 1 ? 0 : 2;
+	__cleanup_view struct dp_view banks = {};
+	__cleanup_view struct dp_view trie = {};
+	int err = view_map(&banks, g->banks_fd, 0, 2 * sizeof(struct mxdp_bank), true);
+
+	if (!err && img->nlines)
+		err = view_map(&trie, g->trie_fd, (size_t)start * sizeof(union mxdp_line),
+			       (size_t)half * sizeof(union mxdp_line), true);
+	if (err) {
+		diag_error(d, "cannot map the idle bank: %s; the policy in force stays", strerror(-err));
+		return err;
+	}
+	if (img->nlines)
+		image_place_lines(img, start + skip, (union mxdp_line *)trie.p + skip);
+	image_place_bank(img, start + skip, epoch, (struct mxdp_bank *)banks.p + (epoch & 1));
+	return 0;
+}
+
+static void flip(struct mxdp_state *st, uint32_t epoch)
+{
+	__atomic_store_n(&st->flipped_ns, DP_FLIP_UNDER_WAY, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&st->epoch, epoch, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&st->flipped_ns, boottime_ns(), __ATOMIC_SEQ_CST);
+}
+
+/* ---- services whose numbers go to others ---- */
+
+/*
+ * What was counted under the number so far goes to service 0. Its packets are no longer counted by anybody unless the
+ * number is still in use in the policy that the flip behind this replaces; then the few of the microseconds between
+ * count for its heir.
+ */
+static int recycle(struct datapath *dp, const char *name, const bool gone[MXDP_SERVICES], struct diag *d)
+{
+	struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
+	__cleanup_view struct dp_view v = {};
+	struct mxdp_count *c;
+	int err = dev_open(dp, name, &dev, d);
+
+	if (err || dev.counters_fd < 0)
+		return err;
+	err = view_map(&v, dev.counters_fd, 0, (size_t)DP_COUNTER_CELLS(dev.rows) * sizeof(*c), true);
+	if (err) {
+		diag_error(d, "%s: cannot map its counters: %s; the policy in force stays", name, strerror(-err));
+		return err;
+	}
+	c = v.p;
+	for (uint32_t i = MXDP_COUNTER(0, 1, 0, 0, 0); i < MXDP_COUNTERS_PER_ROW; i++) {
+		struct mxdp_count sum = {};
+
+		if (!gone[i / (MXDP_COUNTERS_PER_ROW / MXDP_SERVICES)])
+			continue;
+		for (uint32_t row = 0; row < dev.rows; row++) {
+			sum.packets += c[row * MXDP_COUNTERS_PER_ROW + i].packets;
+			sum.bytes += c[row * MXDP_COUNTERS_PER_ROW + i].bytes;
+		}
+		c[dev.rows * MXDP_COUNTERS_PER_ROW + i] = sum;
+	}
+	return 0;
+}
+
+static int recycle_all(struct datapath *dp, const struct image *img, struct diag *d)
+{
+	__cleanup_free char (*name)[IFNAMSIZ] = NULL;
+	__cleanup_free struct service *before = xcalloc(MXDP_SERVICES, sizeof(*before));
+	bool gone[MXDP_SERVICES] = {}, any = false;
+	size_t n = 0;
+	int err = dp_services(dp, before, d);
+
+	if (err)
+		return err;
+	for (unsigned int i = 1; i < MXDP_SERVICES; i++) {
+		gone[i] = before[i].key[0] && strncmp(before[i].key, img->services[i].key, sizeof(before[i].key));
+		any |= gone[i];
+	}
+	if (any)
+		err = dev_names(dp, &name, &n, d);
+	for (size_t i = 0; !err && i < n; i++)
+		err = recycle(dp, name[i], gone, d);
+	return err;
+}
+
+/* ---- a new generation ---- */
+
+/* Twice what is needed now, so that a list may grow for a while before programs must be replaced. */
+static uint32_t trie_lines_for(const struct image *img)
+{
+	uint64_t lines = DP_MIN_TRIE_LINES;
+
+	while (trie_room(lines) < img->nlines + img->nlines / 2)
+		lines *= 2;
+	return lines;
+}
+
+static int generation_pin(struct datapath *dp, const struct dp_generation *g, struct diag *d)
+{
+	int err = pin_put(dp, g->state_fd, "next/state", d) ?: pin_put(dp, g->banks_fd, "next/banks", d) ?:
+		  pin_put(dp, g->trie_fd, "next/trie", d) ?: pin_put(dp, g->lease_fd, "next/lease", d);
+
+	for (uint32_t bank = 0; !err && bank < 2; bank++) {
+		__cleanup_free char *services = bank_pin("next", "services", bank);
+		__cleanup_free char *frozen = bank_pin("next", "frozen", bank);
+		__cleanup_close int s = map_make("services", sizeof(struct dp_services_pin), 1, d);
+		__cleanup_close int f = s < 0 ? s : map_make("frozen", DP_PAGE, 1, d);
+
+		err = f < 0 ? f : pin_put(dp, s, services, d) ?: pin_put(dp, f, frozen, d);
+	}
+	return err;
+}
+
+static int generation_state(const struct datapath *dp, struct dp_generation *g, uint32_t epoch, struct diag *d)
+{
+	struct dp_view v = {};
+	int err = view_map(&v, g->state_fd, 0, DP_PAGE, true);
+
+	if (err) {
+		diag_error(d, "cannot map the new state: %s; the policy in force stays", strerror(-err));
+		return err;
+	}
+	g->state = v.p;
+	*g->state = (struct mxdp_state){ .abi = MXDP_ABI, .epoch = epoch, .flipped_ns = DP_FLIP_UNDER_WAY };
+	if (dp->have) {
+		g->state->probe_key = dp->now.state->probe_key;
+		return 0;
+	}
+	while (!g->state->probe_key)
+		if (getrandom(&g->state->probe_key, sizeof(g->state->probe_key), 0) != sizeof(g->state->probe_key)) {
+			diag_error(d, "the kernel gives no random bytes: %s", strerror(errno));
+			return -EIO;
+		}
+	return 0;
+}
+
+/* Leases hold under the key of one program only, so a table of the right size can go on being used. */
+static int generation_maps(const struct datapath *dp, struct dp_generation *g, struct diag *d)
+{
+	g->state_fd = map_make("state", sizeof(struct mxdp_state), 1, d);
+	g->banks_fd = g->state_fd < 0 ? g->state_fd : map_make("banks", 2 * sizeof(struct mxdp_bank), 1, d);
+	g->trie_fd = g->banks_fd < 0 ? g->banks_fd : map_make("trie", sizeof(union mxdp_line), g->trie_lines, d);
+	if (g->trie_fd < 0)
+		return g->trie_fd;
+	g->lease_fd = dp->have && dp->now.lease_lines == g->lease_lines ? fd_dup(dp->now.lease_fd) :
+		      map_make("lease", sizeof(struct mxdp_lease_line), g->lease_lines, d);
+	return g->lease_fd < 0 ? g->lease_fd : 0;
+}
+
+static int generation_make(struct datapath *dp, struct dp_generation *g, const struct image *img, uint32_t epoch,
+			   struct diag *d)
+{
+	return generation_maps(dp, g, d) ?: generation_state(dp, g, epoch, d) ?: generation_pin(dp, g, d) ?:
+	       frozen_write(dp, "next", img, epoch, d) ?: services_write(dp, "next", img, epoch, d) ?:
+	       bank_write(g, img, epoch, d);
+}
+
+/* `next` becomes `now`; what was `now` is in `next` then, to be removed. */
+static int generation_swap(struct datapath *dp, struct diag *d)
+{
+	int err =
+	    renameat2(dp->dir, "next", dp->dir, "now", dp->have ? RENAME_EXCHANGE : RENAME_NOREPLACE) ? -errno : 0;
+
+	if (err)
+		diag_error(d, "cannot put the new tables in place of the old in %s: %s%s; the policy in force stays",
+			   dp->root, strerror(-err), err == -EINVAL ? " (Linux 5.17 or newer is needed)" : "");
+	return err;
+}
+
+static int generation_replace(struct datapath *dp, struct dp_generation *g, const struct image *img, uint32_t epoch,
+			      struct diag *d)
+{
+	int err = generation_make(dp, g, img, epoch, d);
+
+	if (err || !dp->have)
+		return err ?: generation_swap(dp, d);
+	err = recycle_all(dp, img, d) ?: replace_all(dp, g, d) ?: generation_swap(dp, d);
+	if (err)
+		replace_undo(dp, d);
+	return err;
+}
+
+static int put_new(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d)
+{
+	struct dp_generation g __cleanup(generation_close) = DP_GENERATION_NONE;
+	uint32_t epoch = dp_epoch(dp) + 1;
+	int err = work_begin(dp, d);
+
+	g.trie_lines = trie_lines_for(img);
+	g.lease_lines = lease_lines;
+	if (!err)
+		err = generation_replace(dp, &g, img, epoch, d);
+	work_end(dp);
+	if (err)
+		return err;
+	__atomic_store_n(&g.state->flipped_ns, boottime_ns(), __ATOMIC_SEQ_CST);
+	generation_close(&dp->now);
+	dp->now = g;
+	g = (struct dp_generation)DP_GENERATION_NONE;
+	dp->have = true;
+	return 0;
+}
+
+/* ---- putting ---- */
+
+/*
+ * A lease holds the last bits of its epoch. Twice in each round of them the table is wiped, when packets of older
+ * epochs have gone: so a lease is gone before its number comes again, the last ones granted before a wipe too.
+ */
+static int leases_wipe(const struct datapath *dp, struct diag *d)
+{
+	size_t len = (size_t)dp->now.lease_lines * sizeof(struct mxdp_lease_line);
+	__cleanup_view struct dp_view v = {};
+	int err;
+
+	if (!dp->have || dp_epoch(dp) & MXDP_LEASE_EPOCHS >> 1)
+		return 0;
+	err = view_map(&v, dp->now.lease_fd, 0, len, true);
+	if (err)
+		diag_error(d, "cannot map the lease table: %s; the policy in force stays", strerror(-err));
+	else
+		memset(v.p, 0, len);
+	return err;
+}
+
+static int put_idle(struct datapath *dp, const struct image *img, struct diag *d)
+{
+	uint32_t epoch = dp_epoch(dp) + 1;
+	int err;
+
+	err = frozen_write(dp, "now", img, epoch, d) ?: services_write(dp, "now", img, epoch, d) ?:
+	      bank_write(&dp->now, img, epoch, d) ?: recycle_all(dp, img, d);
+	if (!err)
+		flip(dp->now.state, epoch);
+	return err;
+}
+
+int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d)
+{
+	int err;
+
+	if (dp->how == DP_LOOK || !lease_lines || lease_lines & (lease_lines - 1)) {
+		diag_error(d,
+			   "the policy was not put in force: opened for looking only, or %u lease lines, which is no "
+			   "power of two",
+			   lease_lines);
+		return -EINVAL;
+	}
+	if (img->nlines > trie_room(DP_MAX_TRIE_LINES) / 2) {
+		diag_error(d, "the lists need %zu lines of the class table; it has room for %u", img->nlines,
+			   trie_room(DP_MAX_TRIE_LINES) / 2);
+		return -E2BIG;
+	}
+	err = grace_wait(dp, d) ?: leases_wipe(dp, d);
+	if (err)
+		return err;
+	if (!dp->have || img->nlines > trie_room(dp->now.trie_lines) || lease_lines != dp->now.lease_lines)
+		return put_new(dp, img, lease_lines, d);
+	return put_idle(dp, img, d);
+}
+
+/* ---- reading ---- */
+
+static int damaged(const struct datapath *dp, const char *rel, struct diag *d)
+{
+	diag_error(d, "%s/%s does not belong to the policy in force: somebody else wrote there; `mxdp apply` mends it",
+		   dp->root, rel);
+	return -EBADMSG;
+}
+
+int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d)
+{
+	uint32_t epoch = dp_epoch(dp);
+	__cleanup_free char *rel = bank_pin("now", "frozen", epoch & 1);
+	__cleanup_view struct dp_view v = {};
+	__cleanup_close int fd = -1;
+	const struct dp_frozen_head *head;
+	struct bpf_map_info info;
+	int err;
+
+	if (!dp->have)
+		return -ENODATA;
+	fd = pin_get_map(dp, rel, DP_PAGE, 0, &info, d);
+	if (fd == -ENOENT)
+		return damaged(dp, rel, d);
+	if (fd < 0)
+		return fd;
+	err = view_map(&v, fd, 0, (size_t)info.max_entries * DP_PAGE, false);
+	if (err) {
+		diag_error(d, "cannot map %s/%s: %s", dp->root, rel, strerror(-err));
+		return err;
+	}
+	head = v.p;
+	if (head->magic != DP_FROZEN_MAGIC || head->epoch != epoch || head->len > v.len - sizeof(*head))
+		return damaged(dp, rel, d);
+	*len = head->len;
+	*blob = xmalloc(head->len);
+	memcpy(*blob, head + 1, head->len);
+	return 0;
+}
+
+int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d)
+{
+	__cleanup_free char *rel = bank_pin("now", "services", dp_epoch(dp) & 1);
+	__cleanup_free struct dp_services_pin *s = NULL;
+	__cleanup_close int fd = -1;
+	struct bpf_map_info info;
+	uint32_t zero = 0;
+	int err;
+
+	memset(out, 0, MXDP_SERVICES * sizeof(*out));
+	strcpy(out[0].key, "other");
+	if (!dp->have)
+		return 0;
+	fd = pin_get_map(dp, rel, sizeof(*s), 1, &info, d);
+	if (fd < 0)
+		return fd == -ENOENT ? damaged(dp, rel, d) : fd;
+	s = xmalloc(sizeof(*s));
+	err = bpf_map_lookup_elem(fd, &zero, s);
+	if (err) {
+		diag_error(d, "cannot read %s/%s: %s", dp->root, rel, strerror(-err));
+		return err;
+	}
+	for (unsigned int i = 0; i < MXDP_SERVICES; i++) {
+		memcpy(out[i].key, s->v[i].key, sizeof(out[i].key) - 1);
+		out[i].named = s->v[i].named;
+	}
+	return 0;
+}
