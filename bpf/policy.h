@@ -75,16 +75,16 @@ static __always_inline bool ip4_inside(const struct pkt *p, __u32 *a)
 	return true;
 }
 
-/* `dressed`: the class is that of the IPv4 address inside an IPv6 one, which may forbid but never grant. */
+/* `dressed`: the IPv4 address inside this IPv6 one is blocked. It may forbid, never grant: the class is the IPv6 one's. */
 static __always_inline __u32 class_of(const struct mxdp_bank *b, const struct pkt *p, bool *dressed)
 {
 	__u32 a, class_;
 
 	if (ip4_inside(p, &a)) {
 		class_ = class_of_ip4(b, a);
-		*dressed = p->family != 0 && b->class_flags[class_] & MXDP_CLASS_BLOCKED;
-		if (p->family == 0 || *dressed)
+		if (p->family == 0)
 			return class_;
+		*dressed = b->class_flags[class_] & MXDP_CLASS_BLOCKED;
 	}
 	return class_of_ip6(b, p->src_hi, p->src_lo);
 }

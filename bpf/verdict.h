@@ -31,13 +31,11 @@ enum { NO_PORT = -1 };
 static __always_inline int verdict(struct xdp_md *ctx, __u8 family, __u32 frame_len, bool observe, __u32 service,
 				   int port, int reason)
 {
-	bool drop = dropping(reason);
+	bool drop = dropping(reason), observed = drop && observe;
 	__u32 row = ctx->rx_queue_index & cfg.row_mask;
-	__u32 i = MXDP_COUNTER(row, service, family, drop && observe, reason);
+	__u32 i = MXDP_COUNTER(row, service, family, observed, reason);
 	struct mxdp_count *c = bpf_map_lookup_elem(&counters, &i);
 
-	if (drop && observe)
-		drop = false;
 	if (c)
 		count(c, frame_len);
 	if (port != NO_PORT) {
@@ -46,9 +44,9 @@ static __always_inline int verdict(struct xdp_md *ctx, __u8 family, __u32 frame_
 		i = row << 16 | (port & 0xffff);
 		pc = bpf_map_lookup_elem(&ports, &i);
 		if (pc)
-			count(drop ? &pc->dropped : &pc->passed, frame_len);
+			count(observed ? &pc->observed : drop ? &pc->dropped : &pc->passed, frame_len);
 	}
-	return drop ? XDP_DROP : XDP_PASS;
+	return drop && !observed ? XDP_DROP : XDP_PASS;
 }
 
 #endif /* MXDP_BPF_VERDICT_H */

@@ -90,15 +90,10 @@ static void json_count(json_object *o, const char *key, const struct mxdp_count 
 	json_num(sub, "bytes", c->bytes);
 }
 
-void json_split(json_object *o, const struct mxdp_count *passed, const struct mxdp_count *dropped)
-{
-	json_count(o, "passed", passed);
-	json_count(o, "dropped", dropped);
-}
-
 void json_totals(json_object *o, const struct totals *t)
 {
-	json_split(o, &t->passed, &t->dropped);
+	json_count(o, "passed", &t->passed);
+	json_count(o, "dropped", &t->dropped);
 	json_count(o, "would_drop", &t->observed);
 }
 

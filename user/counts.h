@@ -32,8 +32,6 @@ struct mxdp_count counts_received(const struct totals *t);
 void totals_add(struct totals *to, const struct totals *t);
 bool totals_any(const struct totals *t);
 
-/* Adds "passed" and "dropped", each {"packets", "bytes"}. */
-void json_split(json_object *o, const struct mxdp_count *passed, const struct mxdp_count *dropped);
 /* Adds "passed", "dropped" and "would_drop", each {"packets", "bytes"}. */
 void json_totals(json_object *o, const struct totals *t);
 /* Adds "reasons": {"reason", "family", "verdict", "packets", "bytes"} for each that was counted under service. */

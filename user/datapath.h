@@ -42,6 +42,8 @@ void dp_close(struct datapath *dp);
 uint32_t dp_epoch(const struct datapath *dp);
 int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d);           /* malloc'd */
 int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d); /* all zero but "other" when none */
+/* Which service each port belongs to, as the bank in force has it; all 0 when none. */
+int dp_port_services(struct datapath *dp, uint8_t out[65536], struct diag *d);
 
 /*
  * Puts img in force: waits until no packet can be looking at the idle bank (an RCU grace period since the last flip),
@@ -60,9 +62,12 @@ struct dp_iface {
 	char name[IFNAMSIZ];
 	int ifindex;         /* now, by name; 0 when there is no such interface */
 	int link_ifindex;    /* what the link is attached to; 0 when the interface went away beneath it */
+	char now[IFNAMSIZ];  /* what the interface that runs our program is called now; "" when none does, or not in this
+			      * network namespace. Other than name: it was renamed, and is filtered all the same */
 	enum dp_mode mode;   /* DP_NATIVE or DP_GENERIC, as the kernel says */
 	uint32_t prog_id;    /* of the link */
-	uint32_t running_id; /* XDP program the kernel runs on the interface; 0 none. Equal to prog_id when all is well */
+	uint32_t running_id; /* XDP program the kernel runs there, or where no link is, under the name; 0 none. Equal to prog_id
+			      * when all is well */
 	char driver[32];
 	int64_t attached_at; /* wall clock seconds (program load time) */
 	bool frags;
@@ -70,7 +75,8 @@ struct dp_iface {
 };
 
 /*
- * Needs a policy in force. Already attached in the same mode with the same program: 0, nothing done. Attached with another build of
+ * Needs a policy in force. Already attached in the same mode with the same program: 0, nothing done. Pins follow an interface that was
+ * renamed to the name it has now, its counters with them. Attached with another build of
  * our program: link update, no gap, counters kept. A foreign XDP program: -EBUSY, names it (name, id) and how to remove it.
  * DP_NATIVE never falls back; the message then says what to do (`mode generic`, MTU, driver). DP_AUTO falls back with a loud warning.
  */

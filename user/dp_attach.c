@@ -329,13 +329,27 @@ static bool rows_shared(const struct dp_dev *dev, enum dp_mode mode)
 	       !strcmp(driver, "bonding") || !strcmp(driver, "team");
 }
 
+/* Does what the link holds run in this network namespace? A number alone may be another interface's here. */
+static bool dev_running(const struct dp_dev *dev, struct running *r)
+{
+	return dev->link_ifindex && !xdp_running(dev->link_ifindex, r) && r->id && r->id == dev->link_prog_id;
+}
+
+/* What the interface is called now: other than dev->name when it was renamed. "" when it is out of sight. */
+static void dev_called(const struct dp_dev *dev, char now[IFNAMSIZ])
+{
+	struct running r;
+
+	if (!dev_running(dev, &r) || !if_indextoname(dev->link_ifindex, now))
+		*now = '\0';
+}
+
 /* The mode it runs in; generic, to be on the safe side, when it is out of sight. */
 static enum dp_mode dev_mode(const struct dp_dev *dev)
 {
-	int ifindex = if_nametoindex(dev->name);
 	struct running r;
 
-	return ifindex && !xdp_running(ifindex, &r) && r.id == dev->link_prog_id ? r.mode : DP_GENERIC;
+	return dev_running(dev, &r) ? r.mode : DP_GENERIC;
 }
 
 static int dev_load(const struct dp_dev *dev, const struct dp_generation *g, enum dp_mode mode, bool frags,
@@ -759,7 +773,6 @@ static int attach_upgrade(struct datapath *dp, struct dp_dev *dev, struct diag *
 
 static int attach_again(struct datapath *dp, struct dp_dev *dev, int ifindex, enum dp_mode mode, struct diag *d)
 {
-	char now[IFNAMSIZ] = "";
 	struct running r;
 	int err = xdp_running(ifindex, &r);
 
@@ -768,12 +781,10 @@ static int attach_again(struct datapath *dp, struct dp_dev *dev, int ifindex, en
 		return err;
 	}
 	if (dev->link_fd >= 0 && dev->link_ifindex && (dev->link_ifindex != ifindex || r.id != dev->link_prog_id)) {
-		if_indextoname(dev->link_ifindex, now);
 		diag_error(d,
-			   "%s: the pins of this name belong to another interface, now number %d%s%s%s (renamed, or "
-			   "in another network namespace); `mxdp detach %s` lets go of it, or use another --bpffs for "
-			   "this namespace",
-			   dev->name, dev->link_ifindex, *now ? " (" : "", now, *now ? ")" : "", dev->name);
+			   "%s: the pins of this name belong to another interface, number %d in another network "
+			   "namespace; `mxdp detach %s` lets go of it, or use another --bpffs for this namespace",
+			   dev->name, dev->link_ifindex, dev->name);
 		return -EBUSY;
 	}
 	if (dev->link_fd >= 0 && dev->link_ifindex) {
@@ -790,6 +801,96 @@ static int attach_again(struct datapath *dp, struct dp_dev *dev, int ifindex, en
 	return attach_new(dp, dev, ifindex, mode, d);
 }
 
+/*
+ * The pins of an interface that was renamed get its new name. The program is pinned under both names meanwhile: what a
+ * kill leaves is a program without an interface, which recover() takes away.
+ */
+static int dev_rename(struct datapath *dp, const struct dp_dev *dev, const char *name, struct diag *d)
+{
+	__cleanup_free char *pin = xstrdup(name), *from = NULL, *to = NULL, *prog = NULL, *old = NULL;
+	int err = work_begin(dp, d);
+
+	swap_char(pin, '.', ':');
+	from = xasprintf("dev/%s", dev->pin);
+	to = xasprintf("dev/%s", pin);
+	old = xasprintf("now/prog/%s", dev->pin);
+	prog = xasprintf("now/prog/%s", pin);
+	if (!err && dev->prog_fd >= 0)
+		err = pin_replace(dp, dev->prog_fd, prog, d);
+	if (!err)
+		err = pin_rename(dp, from, to, d);
+	pin_remove(dp, err ? prog : old);
+	work_end(dp);
+	if (!err)
+		diag_note(d, "%s was renamed to %s; it stays filtered, and keeps its counters under the new name", dev->name,
+			  name);
+	return err;
+}
+
+/* Pins of a name whose interface is gone make way; those of one that lives do not. */
+static int name_free(struct datapath *dp, const char *name, const struct dp_dev *wants, struct diag *d)
+{
+	__cleanup_dev struct dp_dev dev = DP_DEV_NONE;
+	int err = dev_open(dp, name, &dev, d);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (dev.link_ifindex) {
+		diag_error(d, "%s was renamed to %s, and the interface that was called %s was renamed too; `mxdp detach %s` and "
+			      "`mxdp detach %s` let go of both, then `mxdp apply`", wants->name, name, name, wants->name, name);
+		return -EBUSY;
+	}
+	dev_remove(dp, dev.pin);
+	return 0;
+}
+
+static int follow_rename(struct datapath *dp, const struct dp_dev *dev, const char *now, struct diag *d)
+{
+	return name_free(dp, now, dev, d) ?: dev_rename(dp, dev, now, d);
+}
+
+/* Gives the pins that ifname stands between the name of their interface: of one that is called so now, of one that was. */
+static int follow_names(struct datapath *dp, const char *ifname, struct diag *d)
+{
+	__cleanup_free char (*name)[IFNAMSIZ] = NULL;
+	char now[IFNAMSIZ];
+	size_t n;
+	int err = dev_names(dp, &name, &n, d);
+
+	/* the one that was called so first: it frees the name */
+	for (int was = 1; was >= 0; was--) {
+		for (size_t i = 0; !err && i < n; i++) {
+			__cleanup_dev struct dp_dev dev = DP_DEV_NONE;
+
+			if (!strcmp(name[i], ifname) != was)
+				continue;
+			err = dev_open(dp, name[i], &dev, d);
+			if (err && err != -ENOENT)
+				return err;
+			err = 0;
+			dev_called(&dev, now);
+			if (*now && strcmp(now, name[i]) && (was || !strcmp(now, ifname)))
+				err = follow_rename(dp, &dev, now, d);
+		}
+	}
+	return err;
+}
+
+static int no_interface(const struct datapath *dp, const char *ifname, struct diag *d)
+{
+	__cleanup_dev struct dp_dev dev = DP_DEV_NONE;
+	char now[IFNAMSIZ] = "";
+
+	if (!dev_open(dp, ifname, &dev, d))
+		dev_called(&dev, now);
+	if (*now)
+		diag_error(d, "%s was renamed: it is called %s now and is filtered there; `mxdp attach %s` takes the new name over, "
+			      "or write `interface %s` in place of `interface %s`", ifname, now, now, now, ifname);
+	else
+		diag_error(d, "%s: no such interface in this network namespace; `ip link` lists them", ifname);
+	return -ENODEV;
+}
+
 int dp_attach(struct datapath *dp, const char *ifname, enum dp_mode mode, struct diag *d)
 {
 	__cleanup_dev struct dp_dev dev = DP_DEV_NONE;
@@ -802,10 +903,11 @@ int dp_attach(struct datapath *dp, const char *ifname, enum dp_mode mode, struct
 			   ifname);
 		return -ENODATA;
 	}
-	if (!ifindex) {
-		diag_error(d, "%s: no such interface in this network namespace; `ip link` lists them", ifname);
-		return -ENODEV;
-	}
+	if (!ifindex)
+		return no_interface(dp, ifname, d);
+	err = follow_names(dp, ifname, d);
+	if (err)
+		return err;
 	err = dev_open(dp, ifname, &dev, d);
 	if (err && err != -ENOENT)
 		return err;
@@ -873,12 +975,12 @@ int dp_detach_all(struct datapath *dp, struct diag *d)
 
 /* ---- what is attached ---- */
 
-static int64_t clock_s(clockid_t id)
+static int64_t clock_ns(clockid_t id)
 {
 	struct timespec t;
 
 	clock_gettime(id, &t);
-	return t.tv_sec;
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static int64_t loaded_at(const struct dp_dev *dev)
@@ -888,7 +990,8 @@ static int64_t loaded_at(const struct dp_dev *dev)
 
 	if (dev->prog_fd < 0 || bpf_obj_get_info_by_fd(dev->prog_fd, &info, &len))
 		return 0;
-	return clock_s(CLOCK_REALTIME) - clock_s(CLOCK_BOOTTIME) + (int64_t)(info.load_time / 1000000000ULL);
+	/* seconds of two clocks that tick at different moments would differ by one from call to call */
+	return (clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME) + (int64_t)info.load_time + 500000000) / 1000000000;
 }
 
 static int iface_look(struct datapath *dp, const char *name, struct dp_iface *out, struct diag *d)
@@ -904,12 +1007,15 @@ static int iface_look(struct datapath *dp, const char *name, struct dp_iface *ou
 		.attached_at = loaded_at(&dev), .frags = made_look(&dev, dev.link_prog_id).frags, .rows = dev.rows,
 	};
 	snprintf(out->name, sizeof(out->name), "%s", name);
-	/* renamed: what the link holds is still looked at, under its number */
-	if (out->ifindex || out->link_ifindex)
-		xdp_running(out->ifindex ?: out->link_ifindex, &r);
+	/* renamed, the name perhaps given to another: the truth is what the link holds */
+	dev_called(&dev, out->now);
+	if (*out->now)
+		dev_running(&dev, &r);
+	else if (out->ifindex)
+		xdp_running(out->ifindex, &r);
 	out->running_id = r.id;
 	out->mode = r.mode;
-	driver_of(name, out->driver);
+	driver_of(*out->now ? out->now : name, out->driver);
 	return 0;
 }
 

@@ -66,6 +66,7 @@ int dp_counts(struct datapath *dp, const char *ifname, struct dp_counts *out, st
 	for (uint32_t i = 0; i < dev.rows * 65536; i++) {
 		add(&out->port[i & 65535].passed, &p[i].passed);
 		add(&out->port[i & 65535].dropped, &p[i].dropped);
+		add(&out->port[i & 65535].observed, &p[i].observed);
 	}
 	return 0;
 }

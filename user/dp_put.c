@@ -509,6 +509,26 @@ int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d)
 	return 0;
 }
 
+int dp_port_services(struct datapath *dp, uint8_t out[65536], struct diag *d)
+{
+	__cleanup_view struct dp_view banks = {};
+	const struct mxdp_bank *b;
+	int err;
+
+	memset(out, 0, 65536);
+	if (!dp->have)
+		return 0;
+	err = view_map(&banks, dp->now.banks_fd, 0, 2 * sizeof(struct mxdp_bank), false);
+	if (err) {
+		diag_error(d, "cannot read %s/now/banks: %s", dp->root, strerror(-err));
+		return err;
+	}
+	b = (const struct mxdp_bank *)banks.p + (dp_epoch(dp) & 1);
+	for (unsigned int port = 0; port < 65536; port++)
+		out[port] = b->port[port] & MXDP_PORT_SERVICE;
+	return 0;
+}
+
 int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d)
 {
 	__cleanup_free char *rel = bank_pin("now", "services", dp_epoch(dp) & 1);

@@ -34,7 +34,9 @@ int look_open(struct look *l, const struct options *o, struct diag *d)
 	if (err)
 		return err;
 	l->epoch = dp_epoch(l->dp);
-	look_map_ports(l);
+	err = dp_port_services(l->dp, l->service_of, d);
+	if (err)
+		return err;
 	note_flags(l);
 	return 0;
 }
@@ -43,8 +45,11 @@ int look_must_open(struct look *l, const struct options *o, struct diag *d)
 {
 	int err = look_open(l, o, d);
 
-	if (err == -ENOENT && d->errors == 0)
-		diag_error(d, "mxdp is not loaded, nothing is filtered; `mxdp apply` puts %s in force", o->config);
+	if (err == -ENOENT && d->errors == 0) {
+		__cleanup_free char *begin = how_to_begin(o->config);
+
+		diag_error(d, "mxdp is not loaded, nothing is filtered; %s", begin);
+	}
 	return err;
 }
 
@@ -108,6 +113,13 @@ int look_check_iface(const struct look *l, const struct options *o, struct diag 
 			return 0;
 	if (!o->iface)
 		return 0;
+	for (size_t i = 0; i < l->nifaces; i++) {
+		if (strcmp(l->ifaces[i].now, o->iface))
+			continue;
+		diag_error(d, "%s was renamed, and mxdp knows it as %s; say `-i %s`, or `mxdp attach %s` to take the new name "
+			      "over", o->iface, l->ifaces[i].name, l->ifaces[i].name, o->iface);
+		return -ENODEV;
+	}
 	diag_error(d, "mxdp is not attached to %s; `mxdp status` lists the interfaces that are filtered", o->iface);
 	return -ENODEV;
 }

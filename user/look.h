@@ -36,19 +36,16 @@ int look_end(const struct options *o, struct diag *d, int code);
 /* look_open() for verbs that have nothing to show when mxdp is not loaded: says so in d. */
 int look_must_open(struct look *l, const struct options *o, struct diag *d);
 
-/* Fills service_of from services. */
-void look_map_ports(struct look *l);
-
 /* "smtp" for a single port that has a name (and numbers are not asked for), else the key; "no port" for PORTLESS. */
 const char *service_name(const struct look *l, int service, bool numeric);
 
 /* ---- interfaces ---- */
 
 enum iface_state {
-	IFACE_ATTACHED,
+	IFACE_ATTACHED, /* filtered; iface_renamed() tells whether under another name */
 	IFACE_MISSING,  /* named in the rules, not attached */
 	IFACE_GONE,     /* there is no interface of this name any more */
-	IFACE_OTHER,    /* renamed: our link sits on an interface of another name */
+	IFACE_OTHER,    /* the name was given to another interface, and that one is not filtered */
 	IFACE_FOREIGN,  /* another XDP program runs there */
 	IFACE_STRIPPED, /* nothing runs there: our program was taken off, or the interface was made anew */
 };
@@ -62,6 +59,8 @@ struct iface_view {
 /* Those attached, then those that the rules name besides. Malloc'd array; the names belong to l. */
 struct iface_view *look_ifaces(const struct look *l, size_t *n);
 enum iface_state iface_state(const struct dp_iface *i);
+/* Is what runs our program called something else now (i->now)? */
+bool iface_renamed(const struct dp_iface *i);
 /* "attached", "not-attached", "gone", "replaced", "foreign", "detached" */
 const char *iface_state_name(enum iface_state s);
 const char *iface_state_text(enum iface_state s); /* what it means and what to do, NULL for IFACE_ATTACHED */
@@ -85,6 +84,8 @@ struct config_view {
 	char *why;           /* CONFIG_BROKEN: the first error */
 };
 
+/* Do both say the same, but for what inline lists hold? That is compared as lists. */
+bool same_sentence(const struct stmt *a, const struct stmt *b);
 /* How the file stands to the rules in force. Lists that only one of them has count as sentences. */
 void config_look(struct config_view *v, const char *path, const struct rules *running, struct rules *file);
 /* The comparing alone: only_file, only_running, lists and state. */

@@ -635,14 +635,12 @@ struct judge_answer rules_judge(const struct rules *r, const struct prefix *host
 	bool dressed;
 
 	/* A blocked IPv4 address stays blocked in IPv6 clothes; but nothing is granted for its sake, admin least of all. */
-	dressed = ip4_inside(host, &ip4) && blocked(r, &ip4);
-	if (dressed)
-		host = &ip4;
+	dressed = ip4_inside(host, &ip4) && blocked(r, &ip4) && !best_of(r, STMT_EXEMPT, host, 0);
 	a = syn ? may_open(r, host, port) : (struct judge_answer){ JUDGE_NOT_BLOCKED, NULL };
-	if (syn && (a.says == JUDGE_DENY || dressed) && !open_to_anyone(r, port))
+	if (syn && a.says == JUDGE_DENY && !open_to_anyone(r, port))
 		return (struct judge_answer){ JUDGE_CLOSED, a.because };
-	if (!dressed && admitted(r, host, port))
+	if (admitted(r, host, port))
 		return a;
-	s = blocked(r, host);
+	s = blocked(r, dressed ? &ip4 : host);
 	return s ? (struct judge_answer){ JUDGE_BLOCKED, s } : a;
 }

@@ -97,15 +97,14 @@ static void add_totals(struct table *t, const struct totals *sum)
 		add_count(t, &sum->observed);
 }
 
-/* What is counted by single port does not tell them apart. */
 static void add_port(struct table *t, unsigned int port, const struct mxdp_port_count *pc)
 {
 	table_add(t, "  port");
 	table_add(t, "%u", port);
 	add_count(t, &pc->passed);
 	add_count(t, &pc->dropped);
-	for (int i = 0; has_observed(t) && i < 2; i++)
-		table_add(t, "-");
+	if (has_observed(t))
+		add_count(t, &pc->observed);
 }
 
 static void add_ports(struct table *t, const struct look *l, const struct narrow *n, const struct dp_counts *c, int s,
@@ -117,7 +116,7 @@ static void add_ports(struct table *t, const struct look *l, const struct narrow
 	for (unsigned int p = 1; p < 65536; p++) {
 		const struct mxdp_port_count *pc = &c->port[p];
 
-		if (!port_asked(l, n, s, p) || (!one_asked && !pc->passed.packets && !pc->dropped.packets))
+		if (!port_asked(l, n, s, p) || (!one_asked && !pc->passed.packets && !pc->dropped.packets && !pc->observed.packets))
 			continue;
 		if (limit && shown++ >= limit) {
 			more++;
@@ -216,14 +215,14 @@ static void json_ports(json_object *o, const struct look *l, const struct narrow
 
 	for (unsigned int p = 1; p < 65536; p++) {
 		const struct mxdp_port_count *pc = &c->port[p];
-		struct totals t = { .passed = pc->passed, .dropped = pc->dropped };
+		struct totals t = { .passed = pc->passed, .dropped = pc->dropped, .observed = pc->observed };
 		json_object *item;
 
 		if (!port_asked(l, n, s, p) || !totals_any(&t))
 			continue;
 		item = json_item(list);
 		json_num(item, "port", p);
-		json_split(item, &pc->passed, &pc->dropped);
+		json_totals(item, &t);
 	}
 }
 

@@ -11,22 +11,28 @@ struct knock {
 	const struct mxdp_port_count *count;
 };
 
+/* What was dropped, and what would have been. */
+static uint64_t knocks(const struct mxdp_port_count *pc)
+{
+	return pc->dropped.packets + pc->observed.packets;
+}
+
 static int more_dropped(const void *a, const void *b)
 {
 	const struct knock *x = a, *y = b;
-	uint64_t dx = x->count->dropped.packets, dy = y->count->dropped.packets;
+	uint64_t dx = knocks(x->count), dy = knocks(y->count);
 
 	return dx != dy ? (dx < dy ? 1 : -1) : (int)x->port - (int)y->port;
 }
 
-/* Ports with drops, most first. Malloc'd. */
+/* Ports that were knocked on in vain, the most knocked first; those that only observing let in too. Malloc'd. */
 static struct knock *knocked_on(const struct dp_counts *c, size_t *n)
 {
 	struct knock *v = xcalloc(65536, sizeof(*v));
 
 	*n = 0;
 	for (unsigned int p = 0; p < 65536; p++)
-		if (c->port[p].dropped.packets)
+		if (knocks(&c->port[p]))
 			v[(*n)++] = (struct knock){ .port = (uint16_t)p, .count = &c->port[p] };
 	qsort(v, *n, sizeof(*v), more_dropped);
 	return v;
@@ -44,7 +50,12 @@ static void print_ports(const struct options *o, const struct look *l, const str
 {
 	__cleanup_table struct table t = { .head = { ">PORT", "NAME", "SERVICE", ">DROPPED", ">BYTES", ">PASSED" } };
 	char number[OUT_TEXT];
+	bool observed = false;
 
+	for (size_t i = 0; i < n && i < top; i++)
+		observed |= v[i].count->observed.packets != 0;
+	if (observed)
+		t.head[6] = ">WOULD DROP";
 	for (size_t i = 0; i < n && i < top; i++) {
 		const char *name = o->numeric ? NULL : port_name(v[i].port);
 
@@ -53,10 +64,11 @@ static void print_ports(const struct options *o, const struct look *l, const str
 		table_add(&t, "%s", service_name(l, l->service_of[v[i].port], o->numeric));
 		add_count(&t, &v[i].count->dropped);
 		table_add(&t, "%s", text_number(v[i].count->passed.packets, number));
+		if (observed)
+			table_add(&t, "%s", text_number(v[i].count->observed.packets, number));
 	}
 	if (!n) {
-		printf("nothing was dropped at any port%s\n",
-		       l->observe ? ": mxdp observes, `mxdp show counters` tells what it would have dropped" : "");
+		printf("nothing was dropped at any port%s\n", l->observe ? ", nor would have been: mxdp observes" : "");
 		return;
 	}
 	table_print(&t, 0, stdout);
@@ -97,7 +109,7 @@ static void drops_json(const struct options *o, const struct look *l, const stru
 
 	json_str(doc, "interface", o->iface);
 	json_yes(doc, "observe", l->observe);
-	json_num(doc, "ports_with_drops", n);
+	json_num(doc, "ports_with_drops", n); /* or with what would have been dropped */
 	list = json_list(doc, "ports");
 	for (size_t i = 0; i < n && i < top; i++) {
 		json_object *item = json_item(list);
@@ -105,7 +117,8 @@ static void drops_json(const struct options *o, const struct look *l, const stru
 		json_num(item, "port", v[i].port);
 		json_str(item, "name", port_name(v[i].port));
 		json_str(item, "service", service_name(l, l->service_of[v[i].port], false));
-		json_split(item, &v[i].count->passed, &v[i].count->dropped);
+		json_totals(item, &(struct totals){ .passed = v[i].count->passed, .dropped = v[i].count->dropped,
+						    .observed = v[i].count->observed });
 	}
 	list = json_list(doc, "reasons");
 	for (unsigned int r = 0; r < MXDP_REASON_SLOTS; r++) {

@@ -52,7 +52,8 @@ static void add_flow(struct table *t, const struct look *l, const struct flow *f
 	table_add(t, "%s", flow_state(f->state));
 	table_add(t, "%s", local);
 	table_add(t, "%s", peer);
-	if (f->age_ms < 0)
+	/* more than nothing is not worth saying */
+	if (f->age_ms < 0 || (!f->age_exact && f->age_ms < 1000))
 		table_add(t, "-");
 	else
 		table_add(t, "%s%s", f->age_exact ? "" : ">", text_span(f->age_ms / 1000, span));

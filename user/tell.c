@@ -89,14 +89,16 @@ static size_t distance(const char *a, const char *b)
 
 const char *nearest(const char *word, const char *const *candidates, size_t n)
 {
-	/* a third of the letters wrong is another word */
-	size_t best = 1 + strlen(word) / 3;
+	/* a third of the letters wrong is another word; the beginning of a word is that word */
+	size_t len = strlen(word), best = len < 3 ? 1 : len < 6 ? 2 : len < 12 ? 3 : 4;
 	const char *found = NULL;
 
 	for (size_t i = 0; i < n; i++) {
 		size_t cost = distance(word, candidates[i]);
 
-		if (cost < best || (cost == best && !found && cost < strlen(word))) {
+		if (cost > 1 && len > 2 && !strncmp(word, candidates[i], len))
+			cost = 1;
+		if (cost < best) {
 			best = cost;
 			found = candidates[i];
 		}
@@ -111,6 +113,33 @@ char *place_text(const struct stmt *s)
 	return xasprintf("%s:%u", s->at.file, s->at.line);
 }
 
+static bool names_interface(const struct rules *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].kind == STMT_INTERFACE)
+			return true;
+	return false;
+}
+
+char *how_to_begin(const char *config)
+{
+	struct diag quiet = { 0 };
+	struct rules r = { 0 };
+	int err = rules_load(&r, config, &quiet);
+	bool named = !err && names_interface(&r);
+
+	rules_free(&r);
+	diag_free(&quiet);
+	if (named)
+		return xasprintf("`mxdp apply` puts %s in force", config);
+	if (err == -ENOENT)
+		return xstrdup("`mxdp attach INTERFACE` begins");
+	if (err)
+		return xasprintf("%s has an error that `mxdp check` names; `mxdp apply` puts it in force when that is mended",
+				 config);
+	return xasprintf("`mxdp attach INTERFACE` puts %s in force, which names no interface yet", config);
+}
+
 int usage_error(struct diag *d, const char *verb, const char *fmt, ...)
 {
 	const struct verb_text *v = verb_by_name(verb);
@@ -121,7 +150,7 @@ int usage_error(struct diag *d, const char *verb, const char *fmt, ...)
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
-	diag_error(d, "%s; usage: mxdp %s (see `mxdp help %s`)", text ? text : "wrong arguments", v ? v->v.args : verb,
-		   verb);
+	diag_error(d, "%s%s: mxdp %s (see `mxdp help %s`)", text ? text : "wrong arguments",
+		   text && *text && text[strlen(text) - 1] == '?' ? " Usage" : "; usage", v ? v->v.args : verb, verb);
 	return EXIT_USAGE;
 }

@@ -13,6 +13,9 @@ void say(const struct options *o, const char *fmt, ...) __attribute__((format(pr
 const char *nearest(const char *word, const char *const *candidates, size_t n);
 /* "mxdp.conf:14", or "the command line" for sentences of the moment. Malloc'd. */
 char *place_text(const struct stmt *s);
+/* What puts rules in force from here: `mxdp apply` when the files can be applied, what has to come first otherwise. Malloc'd. */
+char *how_to_begin(const char *config);
+/* "; usage: ..." is added, "Usage: ..." behind a question. */
 int usage_error(struct diag *d, const char *verb, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 

@@ -3,23 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 #include "change.h"
+#include "look.h"
 #include "out.h"
 #include "tell.h"
-
-static bool equal_text(const char *a, const char *b)
-{
-	return a == b || (a && b && !strcmp(a, b));
-}
-
-/* Inline lists that differ only in what they hold are the same sentence here: contents are compared as lists. */
-static bool same_sentence(const struct stmt *a, const struct stmt *b)
-{
-	if (a->kind != b->kind)
-		return false;
-	if (a->kind != STMT_LIST)
-		return stmt_same(a, b);
-	return !strcmp(a->name, b->name) && equal_text(a->path, b->path) && a->min == b->min && a->max == b->max;
-}
 
 /* `hint`: where the last one was found. Both are nearly in the same order, so a long file is walked once, not squared. */
 static bool said_in(const struct rules *r, const struct stmt *s, size_t *hint)

@@ -199,8 +199,12 @@ static bool on_net(const struct ifaddrs *i, const struct prefix *src)
 	return true;
 }
 
+/* By the name it has now, or by the one it had. */
 static const struct dp_iface *attached(const struct look *l, const char *name)
 {
+	for (size_t i = 0; i < l->nifaces; i++)
+		if (strcmp(l->ifaces[i].now, name) == 0)
+			return &l->ifaces[i];
 	for (size_t i = 0; i < l->nifaces; i++)
 		if (strcmp(l->ifaces[i].name, name) == 0)
 			return &l->ifaces[i];
@@ -241,11 +245,14 @@ static int pick_iface(struct explain *e, const struct options *o, const struct i
 		diag_error(d, "no interface is filtered: every packet passes; `mxdp attach INTERFACE` begins");
 		return -ENODEV;
 	}
-	if (!attached(&e->look, e->iface)) {
+	k = attached(&e->look, e->iface);
+	if (!k) {
 		diag_error(d, "mxdp is not attached to %s; `mxdp status` lists the interfaces that are filtered",
 			   e->iface);
 		return -ENODEV;
 	}
+	e->pinned = k->name;
+	e->iface = *k->now ? k->now : k->name;
 	return 0;
 }
 
@@ -471,6 +478,14 @@ static void say_disagreement(const struct explain *e, struct diag *d)
 		   text ? ")" : "");
 }
 
+static const struct stmt *written_default(const struct rules *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].kind == STMT_DEFAULT)
+			return &r->v[i];
+	return NULL;
+}
+
 static int explain_run(struct explain *e, const struct options *o, struct diag *d)
 {
 	uint8_t frame[PACKET_MAX];
@@ -482,10 +497,13 @@ static int explain_run(struct explain *e, const struct options *o, struct diag *
 	if (err)
 		return err;
 	e->packet.flags = e->flags->flags;
-	err = dp_probe(e->look.dp, e->iface, frame, packet_craft(&e->packet, frame), &e->verdict, d);
+	err = dp_probe(e->look.dp, e->pinned, frame, packet_craft(&e->packet, frame), &e->verdict, d);
 	if (err)
 		return err;
 	e->answer = rules_judge(&e->look.rules, &e->packet.src, e->packet.dport, e->flags->flags == PACKET_SYN);
+	/* of a packet that opens nothing the judge only says that no sentence blocks it */
+	if (e->verdict.said.reason == MXDP_R_DEFAULT_ALLOW && !e->answer.because)
+		e->answer.because = written_default(&e->look.rules);
 	e->agree = agrees(e);
 	return 0;
 }

@@ -43,7 +43,8 @@ static double now(void)
 static bool has_iface(const struct export *e, const char *name)
 {
 	for (size_t i = 0; i < e->nifaces; i++)
-		if (strcmp(e->iface[i].view.name, name) == 0)
+		if (strcmp(e->iface[i].view.name, name) == 0 ||
+		    (e->iface[i].view.kernel && strcmp(e->iface[i].view.kernel->now, name) == 0))
 			return true;
 	return false;
 }

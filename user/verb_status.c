@@ -51,7 +51,7 @@ static int judge_state(const struct status *s)
 	if (s->look.nifaces == 0)
 		return EXIT_KERNEL;
 	for (size_t i = 0; i < s->nifaces; i++)
-		wrong |= s->iface[i].state != IFACE_ATTACHED;
+		wrong |= s->iface[i].state != IFACE_ATTACHED || iface_renamed(s->iface[i].kernel);
 	return wrong ? EXIT_NO : EXIT_DONE;
 }
 
@@ -61,7 +61,8 @@ static int narrow(struct status *s, struct diag *d)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < s->nifaces; i++)
-		if (look_wants(s->o, s->iface[i].name))
+		if (look_wants(s->o, s->iface[i].name) ||
+		    (s->iface[i].kernel && look_wants(s->o, s->iface[i].kernel->now)))
 			s->iface[kept++] = s->iface[i];
 	s->nifaces = kept;
 	if (kept || !s->o->iface)
@@ -156,6 +157,11 @@ static void print_config(const struct status *s)
 	}
 }
 
+static const char *state_name(const struct iface_view *v)
+{
+	return v->state == IFACE_ATTACHED && iface_renamed(v->kernel) ? "renamed" : iface_state_name(v->state);
+}
+
 static void print_ifaces(const struct status *s)
 {
 	__cleanup_table struct table t = { .head = { "INTERFACE", "STATE", "MODE", "DRIVER", ">PROGRAM", "SINCE",
@@ -167,7 +173,7 @@ static void print_ifaces(const struct status *s)
 		const struct dp_iface *k = v->kernel;
 
 		table_add(&t, "%s", v->name);
-		table_add(&t, "%s", iface_state_name(v->state));
+		table_add(&t, "%s", state_name(v));
 		table_add(&t, "%s", !k ? "-" : k->mode == DP_GENERIC ? "GENERIC" : "native");
 		table_add(&t, "%s", k && *k->driver ? k->driver : "-");
 		if (k)
@@ -186,11 +192,25 @@ static void print_ifaces(const struct status *s)
 	}
 }
 
+static void print_renamed(const struct dp_iface *k)
+{
+	bool taken = k->ifindex != 0;
+
+	printf("\nWARNING: %s was renamed: now %s, and filtered there%s.\n", k->name, k->now,
+	       taken ? "; the name was given to another interface" : "");
+	if (!taken)
+		printf("         Write `interface %s` in place of `interface %s` and `mxdp apply`, or `mxdp attach %s`:\n"
+		       "         the counters go along. `mxdp detach %s` takes the filter off.\n",
+		       k->now, k->name, k->now, k->now);
+}
+
 static void print_troubles(const struct status *s)
 {
 	for (size_t i = 0; i < s->nifaces; i++) {
 		const struct iface_view *v = &s->iface[i];
 
+		if (v->kernel && iface_renamed(v->kernel))
+			print_renamed(v->kernel);
 		if (v->state != IFACE_ATTACHED) {
 			printf("\nWARNING: ");
 			put_escaped(v->name, stdout);
@@ -229,7 +249,7 @@ static void json_iface(json_object *item, const struct iface_view *v, const stru
 	const struct dp_iface *k = v->kernel;
 
 	json_str(item, "name", v->name);
-	json_str(item, "state", iface_state_name(v->state));
+	json_str(item, "state", state_name(v));
 	json_yes(item, "filtered", v->state == IFACE_ATTACHED);
 	if (!k)
 		return;
@@ -237,7 +257,8 @@ static void json_iface(json_object *item, const struct iface_view *v, const stru
 	json_str(item, "driver", *k->driver ? k->driver : NULL);
 	json_num(item, "program_id", k->prog_id);
 	json_num(item, "running_program_id", k->running_id);
-	json_num(item, "ifindex", (uint64_t)k->ifindex);
+	json_num(item, "ifindex", (uint64_t)(*k->now ? k->link_ifindex : k->ifindex));
+	json_str(item, "name_now", *k->now ? k->now : NULL);
 	json_yes(item, "frags", k->frags);
 	json_time(item, "since", k->attached_at);
 	json_totals(item, t);
@@ -281,6 +302,15 @@ static void status_print(const struct status *s)
 	print_troubles(s);
 }
 
+static void print_not_loaded(const struct status *s)
+{
+	__cleanup_free char *begin = how_to_begin(s->o->config);
+
+	printf("mxdp is not loaded: NOTHING IS FILTERED; ");
+	put_escaped(begin, stdout);
+	putchar('\n');
+}
+
 static void not_loaded(struct status *s)
 {
 	s->code = EXIT_KERNEL;
@@ -289,7 +319,7 @@ static void not_loaded(struct status *s)
 	if (s->o->json)
 		status_json(s, false);
 	else
-		printf("mxdp is not loaded: NOTHING IS FILTERED; `mxdp apply` puts %s in force\n", s->o->config);
+		print_not_loaded(s);
 }
 
 int verb_status(const struct options *o, int argc, char **argv)

@@ -4,40 +4,6 @@
 #include <string.h>
 #include "look.h"
 
-/* One "lo" or "lo-hi" of a key. Returns what is behind it, NULL when it is none. */
-static const char *key_range(const char *s, unsigned long *lo, unsigned long *hi)
-{
-	char *end;
-
-	*lo = strtoul(s, &end, 10);
-	*hi = *lo;
-	if (end == s)
-		return NULL;
-	if (*end == '-') {
-		s = end + 1;
-		*hi = strtoul(s, &end, 10);
-		if (end == s)
-			return NULL;
-	}
-	if (*lo < 1 || *hi > 65535 || *lo > *hi || (*end && *end != ','))
-		return NULL;
-	return *end ? end + 1 : end;
-}
-
-void look_map_ports(struct look *l)
-{
-	memset(l->service_of, 0, sizeof(l->service_of));
-	for (unsigned int s = 1; s < MXDP_SERVICES; s++) {
-		const char *at = l->services[s].key;
-		unsigned long lo, hi;
-
-		if (!l->services[s].named)
-			continue;
-		while (*at && (at = key_range(at, &lo, &hi)))
-			memset(l->service_of + lo, (int)s, hi - lo + 1);
-	}
-}
-
 const char *service_name(const struct look *l, int service, bool numeric)
 {
 	const char *key, *name;
@@ -60,13 +26,18 @@ const char *service_name(const struct look *l, int service, bool numeric)
 
 enum iface_state iface_state(const struct dp_iface *i)
 {
+	if (*i->now && (i->ifindex == 0 || i->ifindex == i->link_ifindex))
+		return IFACE_ATTACHED;
 	if (i->ifindex == 0)
 		return IFACE_GONE;
-	if (i->running_id && i->running_id != i->prog_id)
-		return IFACE_FOREIGN;
 	if (i->link_ifindex && i->link_ifindex != i->ifindex)
 		return IFACE_OTHER;
-	return i->link_ifindex && i->running_id ? IFACE_ATTACHED : IFACE_STRIPPED;
+	return i->running_id ? IFACE_FOREIGN : IFACE_STRIPPED;
+}
+
+bool iface_renamed(const struct dp_iface *i)
+{
+	return *i->now && strcmp(i->now, i->name) != 0;
 }
 
 const char *iface_state_name(enum iface_state s)
@@ -82,7 +53,7 @@ const char *iface_state_text(enum iface_state s)
 		[IFACE_MISSING] = "is named in the rules but not filtered; `mxdp apply` attaches it",
 		[IFACE_GONE] = "went away, nothing is filtered there; `mxdp apply` attaches it once it is back, "
 			       "`mxdp detach` forgets it",
-		[IFACE_OTHER] = "is not filtered: another interface bears the name now; `mxdp apply` attaches it",
+		[IFACE_OTHER] = "is not filtered: another interface has this name now; `mxdp apply` attaches it",
 		[IFACE_FOREIGN] = "is not filtered: it runs an XDP program that is not mxdp's; take that off "
 				  "(`ip link set NAME xdp off`), then `mxdp apply`",
 		[IFACE_STRIPPED] = "is not filtered: the program was taken off, or the interface was made anew; "
@@ -104,13 +75,22 @@ static bool list_same(const struct list *a, const struct list *b)
 	return true;
 }
 
-/* A list sentence is the same when it declares the same list: what it holds is compared as a list. */
+static bool equal_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool same_sentence(const struct stmt *a, const struct stmt *b)
+{
+	if (a->kind != STMT_LIST || b->kind != STMT_LIST)
+		return stmt_same(a, b);
+	return strcmp(a->name, b->name) == 0 && equal_text(a->path, b->path) && a->min == b->min && a->max == b->max;
+}
+
 static bool says(const struct rules *r, const struct stmt *s)
 {
-	if (s->kind != STMT_LIST)
-		return rules_find(r, s) != NULL;
 	for (size_t i = 0; i < r->n; i++)
-		if (r->v[i].kind == STMT_LIST && strcmp(r->v[i].name, s->name) == 0)
+		if (same_sentence(&r->v[i], s))
 			return true;
 	return false;
 }

@@ -118,6 +118,7 @@ struct mxdp_count {
 struct mxdp_port_count {
 	struct mxdp_count passed;
 	struct mxdp_count dropped;
+	struct mxdp_count observed; /* passed, because the policy in force only observes */
 };
 
 /* ---- cfg: constants of a loaded program, folded in by the verifier ---- */

@@ -352,7 +352,9 @@ int oracle_packet_reason(const struct mxdp_bank *b, const union mxdp_line *map, 
 	if (syn || b->flags & MXDP_BANK_BLOCKS)
 		class_ = packet_class(b, map, nlines, host, &dressed);
 	cell = b->policy[class_][entry & MXDP_PORT_SERVICE];
-	if (b->class_flags[class_] & MXDP_CLASS_BLOCKED && (dressed || cell != MXDP_CELL_ADMIN))
+	if (b->class_flags[class_] & MXDP_CLASS_EXEMPT)
+		dressed = false;
+	if ((dressed || b->class_flags[class_] & MXDP_CLASS_BLOCKED) && cell != MXDP_CELL_ADMIN)
 		return MXDP_R_BLOCKED;
 	if (syn)
 		return by_cell[cell];

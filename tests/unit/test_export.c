@@ -53,7 +53,9 @@ static int setup(void **state)
 	look.services[2] = (struct service){ .key = "1000-1999", .named = true };
 	look.services[3] = (struct service){ .key = "993", .named = true }; /* no packet yet */
 	look.services[7] = (struct service){ .key = "587", .named = false };
-	look_map_ports(&look);
+	look.service_of[25] = 1;
+	memset(&look.service_of[1000], 2, 1000);
+	look.service_of[993] = 3;
 	iface[0] = (struct export_iface){ .view = { .name = "eth0", .kernel = &kernel, .state = IFACE_ATTACHED } };
 	iface[0].counts = calloc(1, sizeof(*iface[0].counts));
 	iface[1] = (struct export_iface){ .view = { .name = "eth1", .state = IFACE_MISSING } };
