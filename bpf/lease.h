@@ -25,7 +25,10 @@ static __always_inline __u64 mix(__u64 x)
 	return x;
 }
 
-/* Keyed, so that nobody outside can aim at a line; all high bits depend on all of the tuple. */
+/*
+ * Keyed, so that nobody outside can aim at a line. The high bits depend on all
+ * of the tuple; the low ones do not, so the line is chosen by both.
+ */
 static __always_inline __u64 lease_hash(const struct pkt *p)
 {
 	__u64 ports = (__u64)p->sport << 16 | p->dport;
@@ -39,8 +42,7 @@ static __always_inline __u64 lease_hash(const struct pkt *p)
 		h = mix(h ^ p->dst_hi);
 		h = mix(h ^ p->dst_lo);
 	}
-	h = mix(h ^ ports ^ cfg.lease_key[1]);
-	return mix(h);
+	return mix(h ^ ports ^ cfg.lease_key[1]);
 }
 
 static __always_inline __u32 lease_stamp(__u32 epoch, __u32 tick)

@@ -87,16 +87,17 @@ static __always_inline int filter(struct xdp_md *ctx)
 		reason = MXDP_R_CLOSED;
 		if (syn && entry & MXDP_PORT_CLOSED && !crossing)
 			goto out;
-		reason = sane(&p);
-		if (reason != MXDP_PARSED)
-			goto out;
-		if (!(p.flags & (F_SYN | F_FIN | F_RST)) && !probing) {
+		/* A lease was granted for sane addresses and ports, so only the flags, and to whom the frame goes, are looked at. */
+		if (is_plain(p.flags) && !p.to_group && !probing) {
 			hash = lease_hash(&p);
 			word = lease_word(hash, lease_stamp(epoch, clock_jiffies() >> cfg.tick_shift));
 			line = lease_line(hash);
 			if (line && lease_good(line, word))
 				return verdict(ctx, p.family, p.frame_len, false, entry & MXDP_PORT_SERVICE, p.dport, MXDP_R_LEASE);
 		}
+		reason = sane(&p);
+		if (reason != MXDP_PARSED)
+			goto out;
 	} else if ((reason != MXDP_R_NOT_TCP && reason != MXDP_R_TUNNEL) || !p.has_source) {
 		goto out; /* what keeps the host on its network passes whoever sends it */
 	}

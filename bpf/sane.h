@@ -25,6 +25,12 @@ static __always_inline bool is_syn(__u8 flags)
 	return (flags & (F_SYN | F_ACK | F_FIN | F_RST)) == F_SYN;
 }
 
+/* Data or an acknowledgement, and nothing that changes the connection: what may ride on a lease. */
+static __always_inline bool is_plain(__u8 flags)
+{
+	return (flags & (F_SYN | F_ACK | F_FIN | F_RST)) == F_ACK;
+}
+
 static __always_inline bool ip4_bad_source(__u32 a)
 {
 	__u8 top = a >> 24;
