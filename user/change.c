@@ -122,6 +122,15 @@ static const struct dp_iface *iface_in(const struct dp_iface *v, size_t n, const
 	return NULL;
 }
 
+/* The same interface, though its pins may have got another name meanwhile. */
+static const struct dp_iface *same_iface(const struct dp_iface *v, size_t n, const struct dp_iface *as)
+{
+	for (size_t i = 0; i < n; i++)
+		if (as->link_ifindex && v[i].link_ifindex == as->link_ifindex)
+			return &v[i];
+	return iface_in(v, n, as->name);
+}
+
 static uint32_t lease_lines(const struct rules *r)
 {
 	const struct stmt *track = first_of(r, STMT_TRACK);
@@ -165,13 +174,13 @@ static int restore_ifaces(const struct standing *was, struct datapath *dp, struc
 
 	/* those that were there first: the last one out would take the maps along */
 	for (size_t i = 0; i < was->nifaces; i++) {
-		const struct dp_iface *is = iface_in(now, n, was->ifaces[i].name);
+		const struct dp_iface *is = same_iface(now, n, &was->ifaces[i]);
 
 		if (was->ifaces[i].link_ifindex && (!is || is->mode != was->ifaces[i].mode))
-			bad |= dp_attach(dp, was->ifaces[i].name, was->ifaces[i].mode, d);
+			bad |= dp_attach(dp, is ? is->name : was->ifaces[i].name, was->ifaces[i].mode, d);
 	}
 	for (size_t i = 0; i < n; i++)
-		if (!iface_in(was->ifaces, was->nifaces, now[i].name))
+		if (!same_iface(was->ifaces, was->nifaces, &now[i]))
 			bad |= dp_detach(dp, now[i].name, d);
 	return bad;
 }
@@ -336,14 +345,95 @@ bool cuts_operator(const struct options *o, const struct rules *r, const struct 
 	return true;
 }
 
+/* Does s speak of somebody? A list may be empty. */
+static bool speaks_of_somebody(const struct rules *r, const struct stmt *s)
+{
+	for (size_t i = 0; i < s->nsources; i++) {
+		const struct list *l = s->sources[i].kind == SOURCE_LIST ? rules_list(r, s->sources[i].list) : NULL;
+
+		if (!l || l->n)
+			return true;
+	}
+	return s->nsources == 0;
+}
+
+static bool lets_in(const struct rules *r, const struct stmt *s)
+{
+	if (s->kind == STMT_DEFAULT)
+		return !s->deny;
+	return (s->kind == STMT_ALLOW || s->kind == STMT_ADMIN) && speaks_of_somebody(r, s);
+}
+
+/* Does no sentence let anybody open anything? */
+static bool is_shut(const struct rules *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (lets_in(r, &r->v[i]))
+			return false;
+	return true;
+}
+
 void warn_if_shut(const struct rules *r, struct diag *d)
 {
-	const struct stmt *def = first_of(r, STMT_DEFAULT);
+	bool observes = first_of(r, STMT_OBSERVE);
 
-	if ((def && !def->deny) || first_of(r, STMT_ALLOW) || first_of(r, STMT_ADMIN))
-		return;
-	diag_warn(d, "no sentence allows anything: every new TCP connection to this host is refused; say "
-		     "`mxdp allow smtp`, for example, and `mxdp admin ssh from YOUR-ADDRESS`");
+	if (is_shut(r))
+		diag_warn(d, "no sentence allows anything: %severy new TCP connection to this host %s refused; say "
+			     "`mxdp allow smtp`, for example, and `mxdp admin ssh from YOUR-ADDRESS`",
+			  observes ? "when enforcing, " : "", observes ? "will be" : "is");
+}
+
+/* What lets somebody in, the first few named: "`allow smtp` (mxdp.conf:8), `observe` (...) and 3 more". Malloc'd. */
+static char *what_lets_in(const struct rules *r)
+{
+	enum { NAMED = 4 };
+	char *text = xstrdup("");
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		__cleanup_free char *was = NULL, *said = NULL, *place = NULL;
+
+		if ((r->v[i].kind != STMT_OBSERVE && !lets_in(r, &r->v[i])) || ++n > NAMED)
+			continue;
+		was = text;
+		said = stmt_text(&r->v[i]);
+		place = place_text(&r->v[i]);
+		text = xasprintf("%s%s`%s` (%s)", was, n > 1 ? ", " : "", said, place);
+	}
+	if (n > NAMED) {
+		__cleanup_free char *was = text;
+
+		text = xasprintf("%s and %zu more", was, n - NAMED);
+	}
+	return text;
+}
+
+size_t in_file(const struct rules *r, const char *file)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		n += r->v[i].at.file && !strcmp(r->v[i].at.file, file);
+	return n;
+}
+
+bool shuts_everybody(const struct options *o, const struct rules *r, const struct rules *before, const char *file,
+		     struct diag *d)
+{
+	__cleanup_free char *lost = NULL;
+	bool empty;
+
+	if (o->force || !before || !is_shut(r) || first_of(r, STMT_OBSERVE) ||
+	    (is_shut(before) && !first_of(before, STMT_OBSERVE))) {
+		warn_if_shut(r, d);
+		return false;
+	}
+	lost = what_lets_in(before);
+	empty = file && !in_file(r, file);
+	diag_error(d, "%s%safter this nobody could open any TCP port of this host; in force now, and lost then: %s. "
+		      "--force does it all the same", file ? file : "", !file ? "" : empty ? ": no sentence in it; " : ": ",
+		   lost);
+	return true;
 }
 
 /* ---- the files ---- */
@@ -372,6 +462,7 @@ char *path_absolute(const char *path)
 	return here ? xasprintf("%s/%s", here[1] ? here : "", path) : xstrdup(path);
 }
 
+/* A directory of another name is mistyped as easily as it is meant. */
 static int make_directory(const char *file, struct diag *d)
 {
 	__cleanup_free char *dir = xstrdup(file);
@@ -380,6 +471,12 @@ static int make_directory(const char *file, struct diag *d)
 	if (!slash || slash == dir)
 		return EXIT_DONE;
 	*slash = '\0';
+	if (strcmp(file, DEFAULT_CONFIG)) {
+		if (file_exists(dir))
+			return EXIT_DONE;
+		diag_error(d, "%s: there is no such directory, so %s cannot be begun in it", dir, slash + 1);
+		return EXIT_USAGE;
+	}
 	if (mkdir(dir, 0755) && errno != EEXIST) {
 		diag_error(d, "%s: cannot make the directory: %s", dir, strerror(errno));
 		return EXIT_USAGE;
@@ -446,8 +543,9 @@ int change_begin(struct change *c, const struct options *o, struct diag *d, bool
 	if (!code)
 		code = open_kernel(c);
 	if (!code && o->runtime && !c->loaded && !c->attach && !c->detach) {
-		diag_error(d, "mxdp is not loaded here, so there is nothing in force to change; `mxdp apply` loads "
-			      "the rules files");
+		__cleanup_free char *begin = how_to_begin(o->config);
+
+		diag_error(d, "mxdp is not loaded here, so there is nothing in force to change; %s", begin);
 		code = EXIT_KERNEL;
 	}
 	return code;
@@ -601,18 +699,65 @@ static void lists_copy(struct rules *to, const struct rules *from)
 	}
 }
 
+/* The sentence of `in` that says what s says. `from`: where to begin, for both are nearly in the same order. */
+static const struct stmt *find_from(const struct rules *in, const struct stmt *s, size_t *from)
+{
+	for (size_t k = 0; k < in->n; k++) {
+		size_t i = (*from + k) % in->n;
+
+		if (!stmt_same(&in->v[i], s))
+			continue;
+		*from = (i + 1) % in->n;
+		return &in->v[i];
+	}
+	return NULL;
+}
+
+/*
+ * While the file is as it was, a sentence stands on its line of now, and the one just said on the command line: so the
+ * messages say it. Returns the lines of then; restore_places() sets them.
+ */
+static struct origin *places_of_now(struct rules *after, const struct rules *written)
+{
+	struct origin *then = xcalloc(after->n, sizeof(*then));
+	size_t from = 0;
+
+	for (size_t i = 0; i < after->n; i++) {
+		struct origin *at = &after->v[i].at;
+		const struct stmt *was = find_from(written, &after->v[i], &from);
+
+		then[i] = *at;
+		at->file = xstrdup(was ? at->file : COMMAND_LINE);
+		at->line = was ? was->at.line : at->line;
+		at->column = was ? was->at.column : at->column;
+	}
+	return then;
+}
+
+static void restore_places(struct rules *after, const struct origin *then, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(after->v[i].at.file);
+		after->v[i].at = then[i];
+	}
+}
+
 /* The files as they will be, read as a whole. Lists in force are not read again: they are not what is being changed. */
 static int check_files(struct change *c, struct rules *after)
 {
+	__cleanup_free struct origin *then = NULL;
 	struct diag found = { 0 };
 	int err = rules_parse(after, c->o->config, c->file.text, c->file.len, &found);
+	size_t n = after->n;
 
 	if (!err) {
+		then = places_of_now(after, &c->written);
 		for (size_t i = 0; i < c->dropins.n; i++)
 			rules_add(after, &c->dropins.v[i]);
 		if (c->loaded)
 			lists_copy(after, &c->running);
 		err = rules_finish(after, &found);
+		restore_places(after, then, n);
 	}
 	merge(c->d, &found, c->attach ? "" : NULL);
 	if (!err)
@@ -628,19 +773,13 @@ static void relocate(struct rules *running, const struct rules *after)
 
 	for (size_t i = 0; i < running->n; i++) {
 		struct stmt *s = &running->v[i];
+		const struct stmt *t = find_from(after, s, &from);
 
-		/* both are nearly in the same order, so the next one is mostly the right one */
-		for (size_t k = 0; k < after->n; k++) {
-			const struct stmt *t = &after->v[(from + k) % after->n];
-
-			if (!stmt_same(s, t))
-				continue;
-			free(s->at.file);
-			s->at = t->at;
-			s->at.file = t->at.file ? xstrdup(t->at.file) : NULL;
-			from = (from + k + 1) % after->n;
-			break;
-		}
+		if (!t)
+			continue;
+		free(s->at.file);
+		s->at = t->at;
+		s->at.file = t->at.file ? xstrdup(t->at.file) : NULL;
 	}
 }
 
@@ -801,8 +940,8 @@ int change_commit(struct change *c)
 		return EXIT_KERNEL;
 	if (r && cuts_operator(c->o, r, c->loaded ? &before : NULL, c->d))
 		return EXIT_USAGE;
-	if (r && c->attach)
-		warn_if_shut(r, c->d);
+	if (r && shuts_everybody(c->o, r, c->loaded ? &before : NULL, c->o->runtime ? NULL : c->o->config, c->d))
+		return EXIT_USAGE;
 	if (c->o->dry_run)
 		return r ? would_compile(c->dp, r, c->d) : EXIT_DONE;
 	return do_it_undisturbed(c, r);

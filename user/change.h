@@ -102,6 +102,14 @@ void release_signals(const sigset_t *before);
 bool cuts_operator(const struct options *o, const struct rules *r, const struct rules *before, struct diag *d);
 /* Warns when r lets nobody in at all. */
 void warn_if_shut(const struct rules *r, struct diag *d);
+/*
+ * Would r let nobody in at all, where `before` (NULL: nothing was in force) let somebody? What a full disk or an unfinished
+ * copy leaves of a file is not to close every port: says what would be lost, and names `file` (NULL: none is read). With
+ * --force, or where nothing is dropped or lost: false, and a warning when nobody is let in.
+ */
+bool shuts_everybody(const struct options *o, const struct rules *r, const struct rules *before, const char *file,
+		     struct diag *d);
+size_t in_file(const struct rules *r, const char *file); /* how many sentences stand in that file */
 const struct stmt *interface_named(const struct rules *r, const char *name); /* name NULL: any */
 
 /* `apply` (verb_apply.c); `reload` is the same on a filter that is attached already. */

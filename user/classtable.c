@@ -350,25 +350,7 @@ static unsigned int walk(const struct image *img, const uint32_t *dir, const uin
 	return cell & (MXDP_CLASSES - 1);
 }
 
-/* The IPv4 address in a 6to4 or NAT64 one, or NULL. */
-static const uint8_t *ip4_inside(const uint8_t *addr)
-{
-	static const uint8_t nat64[12] = { 0x00, 0x64, 0xff, 0x9b };
-
-	if (addr[0] == 0x20 && addr[1] == 0x02)
-		return addr + 2;
-	return memcmp(addr, nat64, sizeof(nat64)) ? NULL : addr + 12;
-}
-
 unsigned int image_class(const struct image *img, const struct prefix *host)
 {
-	const uint8_t *ip4 = host->family == 4 ? host->addr : ip4_inside(host->addr);
-	unsigned int class_;
-
-	if (ip4) {
-		class_ = walk(img, img->bank->dir4, ip4, 4);
-		if (host->family == 4 || img->bank->class_flags[class_] & MXDP_CLASS_BLOCKED)
-			return class_;
-	}
-	return walk(img, img->bank->dir6, host->addr, 16);
+	return host->family == 4 ? walk(img, img->bank->dir4, host->addr, 4) : walk(img, img->bank->dir6, host->addr, 16);
 }

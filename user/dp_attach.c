@@ -822,8 +822,8 @@ static int dev_rename(struct datapath *dp, const struct dp_dev *dev, const char 
 	pin_remove(dp, err ? prog : old);
 	work_end(dp);
 	if (!err)
-		diag_note(d, "%s was renamed to %s; it stays filtered, and keeps its counters under the new name", dev->name,
-			  name);
+		diag_note(d, "%s was renamed to %s; it stays filtered, and keeps its counters under the new name",
+			  dev->name, name);
 	return err;
 }
 
@@ -836,8 +836,9 @@ static int name_free(struct datapath *dp, const char *name, const struct dp_dev 
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	if (dev.link_ifindex) {
-		diag_error(d, "%s was renamed to %s, and the interface that was called %s was renamed too; `mxdp detach %s` and "
-			      "`mxdp detach %s` let go of both, then `mxdp apply`", wants->name, name, name, wants->name, name);
+		diag_error(d, "%s was renamed to %s, and the interface that was called %s was renamed too; `mxdp "
+			      "detach %s` and `mxdp detach %s` let go of both, then `mxdp apply`",
+			   wants->name, name, name, wants->name, name);
 		return -EBUSY;
 	}
 	dev_remove(dp, dev.pin);
@@ -849,7 +850,7 @@ static int follow_rename(struct datapath *dp, const struct dp_dev *dev, const ch
 	return name_free(dp, now, dev, d) ?: dev_rename(dp, dev, now, d);
 }
 
-/* Gives the pins that ifname stands between the name of their interface: of one that is called so now, of one that was. */
+/* Pins of two names may be in the way of ifname: those of an interface that was called so, and of one that is now. */
 static int follow_names(struct datapath *dp, const char *ifname, struct diag *d)
 {
 	__cleanup_free char (*name)[IFNAMSIZ] = NULL;
@@ -858,18 +859,19 @@ static int follow_names(struct datapath *dp, const char *ifname, struct diag *d)
 	int err = dev_names(dp, &name, &n, d);
 
 	/* the one that was called so first: it frees the name */
-	for (int was = 1; was >= 0; was--) {
+	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; !err && i < n; i++) {
 			__cleanup_dev struct dp_dev dev = DP_DEV_NONE;
+			bool same = strcmp(name[i], ifname) == 0;
 
-			if (!strcmp(name[i], ifname) != was)
+			if (same != (pass == 0))
 				continue;
 			err = dev_open(dp, name[i], &dev, d);
 			if (err && err != -ENOENT)
 				return err;
 			err = 0;
 			dev_called(&dev, now);
-			if (*now && strcmp(now, name[i]) && (was || !strcmp(now, ifname)))
+			if (*now && strcmp(now, name[i]) && (same || !strcmp(now, ifname)))
 				err = follow_rename(dp, &dev, now, d);
 		}
 	}
@@ -884,8 +886,9 @@ static int no_interface(const struct datapath *dp, const char *ifname, struct di
 	if (!dev_open(dp, ifname, &dev, d))
 		dev_called(&dev, now);
 	if (*now)
-		diag_error(d, "%s was renamed: it is called %s now and is filtered there; `mxdp attach %s` takes the new name over, "
-			      "or write `interface %s` in place of `interface %s`", ifname, now, now, now, ifname);
+		diag_error(d, "%s was renamed: it is called %s now and is filtered there; `mxdp attach %s` takes the new "
+			      "name over, or write `interface %s` in place of `interface %s`",
+			   ifname, now, now, now, ifname);
 	else
 		diag_error(d, "%s: no such interface in this network namespace; `ip link` lists them", ifname);
 	return -ENODEV;

@@ -116,8 +116,8 @@ int look_check_iface(const struct look *l, const struct options *o, struct diag 
 	for (size_t i = 0; i < l->nifaces; i++) {
 		if (strcmp(l->ifaces[i].now, o->iface))
 			continue;
-		diag_error(d, "%s was renamed, and mxdp knows it as %s; say `-i %s`, or `mxdp attach %s` to take the new name "
-			      "over", o->iface, l->ifaces[i].name, l->ifaces[i].name, o->iface);
+		diag_error(d, "%s was renamed, and mxdp knows it as %s; say `-i %s`, or `mxdp attach %s` to take the new "
+			      "name over", o->iface, l->ifaces[i].name, l->ifaces[i].name, o->iface);
 		return -ENODEV;
 	}
 	diag_error(d, "mxdp is not attached to %s; `mxdp status` lists the interfaces that are filtered", o->iface);

@@ -19,12 +19,13 @@
 
 const struct verb_text verbs[] = {
 	{ { "status", verb_status, "[status]", "what is filtered, where, and whether the files say what is in force" }, "int",
-	  "Reads the kernel, not a memory of what was done. Without any verb mxdp shows this.\n",
+	  "Reads the kernel, not a memory of what was done. Without any verb mxdp shows this. Exit status 0 all is well, 1\n"
+	  "something is not as it should be, 3 nothing is filtered.\n",
 	  "mxdp\n  mxdp status --json" },
 	{ { "show", verb_show, "show rules|services|lists|counters|drops|flows", "what is in force, and what was counted" }, "int",
 	  "rules      the sentences in force, with the numbers that `mxdp delete` takes\n"
 	  "services   the ports that rules name, and their packets\n"
-	  "lists      the lists and how many prefixes they hold\n"
+	  "lists      the lists and how many prefixes they hold; `show lists NAME` prints one\n"
 	  "counters   packets and bytes by interface, service and reason; `show counters 25` for one port\n"
 	  "drops      which ports are being knocked on, and why packets were dropped; --top N\n"
 	  "flows      open connections of the services that rules name\n"
@@ -81,13 +82,15 @@ const struct verb_text verbs[] = {
 	  "else. Exit status 0 when equal, 1 when not.\n", "mxdp diff" },
 	{ { "apply", verb_apply, "apply [FILE]", "put the rules files in force and attach to the interfaces they name" }, "fd",
 	  "All or nothing: when a file has an error or an interface cannot be filtered, everything stays as it was. Interfaces\n"
-	  "that the files name no more are detached. Open connections go on. --dry-run says what would change.\n",
+	  "that the files name no more are detached. Open connections go on. --dry-run says what would change. Refused without\n"
+	  "--force: what would cut your own SSH connection off, and what would let nobody in any more.\n",
 	  "mxdp apply --dry-run\n  mxdp apply" },
 	{ { "reload", verb_reload, "reload [FILE]", "the same, on a filter that is attached already" }, "fd",
 	  "Exit status 3 when nothing is attached.\n", "mxdp reload" },
 	{ { "attach", verb_attach, "attach IFACE [mode native|generic|auto]", "filter on an interface" }, "rfd",
 	  "The sentence `interface IFACE`. The first attach puts all of the rules file in force; without a file one is begun. Native\n"
-	  "mode judges packets in the driver; generic mode works with every driver, later and slower; auto tries both.\n" WRITTEN_HELP,
+	  "mode judges packets in the driver; generic mode works with every driver, later and slower; auto tries both. An\n"
+	  "interface that was renamed goes on under its new name.\n" WRITTEN_HELP,
 	  "mxdp attach eth0" },
 	{ { "detach", verb_detach, "detach [IFACE | --all]", "stop filtering" }, "rda",
 	  "With a name: takes the filter off that interface and its sentence out of the rules file (--runtime: leaves the file\n"
@@ -172,6 +175,7 @@ struct command_line {
 	struct options o;
 	struct diag d;
 	char **word;       /* what is left: the verb and its words */
+	char **split;      /* the same, made from one word */
 	int nwords;
 	bool given[NOPTIONS];
 	bool help, version;
@@ -326,6 +330,36 @@ static void fill_standard_fds(void)
 		close(fd);
 }
 
+/* `mxdp "allow smtp"`: a sentence in the shell's quotes is that sentence. Blanks inside its own quotes part no words. */
+static void unquote(struct command_line *c)
+{
+	char *s = c->word[0], *to;
+
+	c->split = xcalloc(strlen(s) / 2 + 2, sizeof(*c->split));
+	c->word = c->split;
+	c->nwords = 0;
+	for (;;) {
+		bool quoted = false;
+
+		s += strspn(s, " \t");
+		if (!*s)
+			break;
+		c->word[c->nwords++] = to = s;
+		for (; *s && (quoted || !strchr(" \t", *s)); s++) {
+			if (*s == '"') {
+				quoted = !quoted;
+				continue;
+			}
+			s += quoted && *s == '\\' && s[1];
+			*to++ = *s;
+		}
+		s += *s != '\0';
+		*to = '\0';
+	}
+	if (!c->nwords)
+		c->word[c->nwords++] = s;
+}
+
 static int run(struct command_line *c)
 {
 	static char *status[] = { (char *)"status", NULL };
@@ -341,6 +375,8 @@ static int run(struct command_line *c)
 		c->word = status;
 		c->nwords = 1;
 	}
+	if (c->nwords == 1 && strpbrk(c->word[0], " \t"))
+		unquote(c);
 	t = verb_by_name(c->word[0]);
 	if (!t)
 		return verb_end(&c->o, &c->d, unknown_verb(c->word[0], &c->d));
@@ -352,10 +388,10 @@ static int run(struct command_line *c)
 int main(int argc, char **argv)
 {
 	struct command_line c = {
-		.o.config = from_environment("MXDP_CONFIG", MXDP_SYSCONFDIR "/mxdp/mxdp.conf"),
+		.o.config = from_environment("MXDP_CONFIG", DEFAULT_CONFIG),
 		.o.bpffs = from_environment("MXDP_BPFFS", "/sys/fs/bpf"),
 	};
-	__cleanup_free char *config = NULL, **words = NULL;
+	__cleanup_free char *config = NULL, **words = NULL, **split = NULL;
 	int code;
 
 	fill_standard_fds();
@@ -365,6 +401,7 @@ int main(int argc, char **argv)
 	config = path_absolute(c.o.config);
 	c.o.config = config;
 	code = code ? verb_end(&c.o, &c.d, code) : run(&c);
+	split = c.split;
 	if ((fflush(stdout) || ferror(stdout)) && code == EXIT_DONE)
 		code = out_done(EXIT_KERNEL);
 	return code;

@@ -14,6 +14,9 @@ SHOW(show_counters);
 SHOW(show_drops);
 SHOW(show_flows);
 
+/* What a list holds, one prefix a line, or as JSON. */
+void list_print(const struct options *o, const struct list *l, bool in_force);
+
 /* Sums over the interfaces asked for; *sum is made when NULL. */
 int show_sum(const struct options *o, const struct look *l, struct dp_counts **sum, struct diag *d);
 

@@ -21,11 +21,24 @@ static void lists_json(const struct rules *r)
 	json_print(doc, stdout);
 }
 
+static int show_one(const struct options *o, const struct rules *r, const char *name, struct diag *d)
+{
+	const struct list *l = rules_list(r, *name == '@' ? name + 1 : name);
+
+	if (!l) {
+		diag_error(d, "there is no list \"%s\" in force; `mxdp show lists` names them", name);
+		return EXIT_USAGE;
+	}
+	list_print(o, l, true);
+	return out_done(EXIT_DONE);
+}
+
 int show_lists(const struct options *o, struct look *l, int argc, char **argv, struct diag *d)
 {
 	__cleanup_table struct table t = { .head = { "LIST", ">PREFIXES", ">IPV4", ">IPV6", "READ AT", "FILE" } };
 
-	(void)argc, (void)argv, (void)d;
+	if (argc)
+		return show_one(o, &l->rules, argv[0], d);
 	if (o->json) {
 		lists_json(&l->rules);
 		return out_done(EXIT_DONE);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #include "out.h"
 #include "tell.h"
 
@@ -132,11 +133,11 @@ char *how_to_begin(const char *config)
 	diag_free(&quiet);
 	if (named)
 		return xasprintf("`mxdp apply` puts %s in force", config);
-	if (err == -ENOENT)
+	if (access(config, F_OK))
 		return xstrdup("`mxdp attach INTERFACE` begins");
 	if (err)
-		return xasprintf("%s has an error that `mxdp check` names; `mxdp apply` puts it in force when that is mended",
-				 config);
+		return xasprintf("%s has an error that `mxdp check` names; `mxdp apply` puts it in force when that is "
+				 "mended", config);
 	return xasprintf("`mxdp attach INTERFACE` puts %s in force, which names no interface yet", config);
 }
 

@@ -40,15 +40,33 @@ static int open_kernel(struct apply *a, enum dp_open how)
 
 static int read_rules(struct apply *a)
 {
-	if (rules_load(&a->after, a->path, a->d))
+	int err = rules_load(&a->after, a->path, a->d);
+
+	if (err == -ENOENT && !file_exists(a->path))
+		diag_note(a->d, "`mxdp attach INTERFACE` begins a rules file");
+	if (err)
 		return EXIT_USAGE;
 	if (!interface_named(&a->after, NULL)) {
 		diag_error(a->d, "%s names no interface, so nothing would be filtered; `mxdp attach NAME` adds one, `mxdp detach` "
 				 "takes the filter off", a->path);
 		return EXIT_USAGE;
 	}
-	warn_if_shut(&a->after, a->d);
 	return EXIT_DONE;
+}
+
+/* "8 sentences from FILE", or how many of them conf.d said. */
+static void print_source(const struct apply *a)
+{
+	size_t n = in_file(&a->after, a->path);
+	char said[OUT_TEXT + 16], number[OUT_TEXT];
+
+	printf("in force: %s", text_plural(a->after.n, "sentence", "sentences", said, sizeof(said)));
+	if (n != a->after.n)
+		printf(", %s", text_number(n, number));
+	fputs(" from ", stdout);
+	put_escaped(a->path, stdout);
+	if (n != a->after.n)
+		printf(" and %s from conf.d beside it", text_number(a->after.n - n, number));
 }
 
 static void tell_done(struct apply *a)
@@ -56,13 +74,13 @@ static void tell_done(struct apply *a)
 	__cleanup_free struct dp_iface *v = NULL;
 	__cleanup_json json_object *doc = json_document();
 	json_object *list;
-	char said[OUT_TEXT + 16];
 	size_t n = 0;
 
 	if (dp_ifaces(a->dp, &v, &n, a->d))
 		return;
 	json_str(doc, "file", a->path);
 	json_num(doc, "sentences", a->after.n);
+	json_num(doc, "sentences_of_conf_d", a->after.n - in_file(&a->after, a->path));
 	json_num(doc, "epoch", dp_epoch(a->dp));
 	list = json_list(doc, "interfaces");
 	for (size_t i = 0; i < n; i++)
@@ -73,8 +91,7 @@ static void tell_done(struct apply *a)
 	}
 	if (a->o->quiet)
 		return;
-	printf("in force: %s from ", text_plural(a->after.n, "sentence", "sentences", said, sizeof(said)));
-	put_escaped(a->path, stdout);
+	print_source(a);
 	for (size_t i = 0; i < n; i++)
 		printf("%s%s", i ? ", " : " on ", v[i].name);
 	putchar('\n');
@@ -105,13 +122,16 @@ static int apply(const struct options *o, const char *path, bool only_loaded, st
 	if (code)
 		return code;
 	if (only_loaded && (!a.was.loaded || !a.was.nifaces)) {
-		diag_error(d, "mxdp is attached nowhere, so there is nothing to reload; `mxdp apply` puts %s in force", path);
+		__cleanup_free char *begin = how_to_begin(path);
+
+		diag_error(d, "mxdp is attached nowhere, so there is nothing to reload; %s", begin);
 		return EXIT_KERNEL;
 	}
 	code = read_rules(&a);
 	if (code)
 		return code;
-	if (cuts_operator(o, &a.after, a.was.loaded ? &a.before : NULL, d))
+	if (cuts_operator(o, &a.after, a.was.loaded ? &a.before : NULL, d) ||
+	    shuts_everybody(o, &a.after, a.was.loaded ? &a.before : NULL, path, d))
 		return EXIT_USAGE;
 	if (!o->dry_run)
 		return put(&a);

@@ -13,6 +13,19 @@ static bool filtering_on(const struct standing *was, const char *name)
 	return false;
 }
 
+/* An interface that was renamed goes on under its new name, and the sentence with the name it had gives way. */
+static int take_over(struct change *c, const char *name)
+{
+	for (size_t i = 0; i < c->was.nifaces; i++) {
+		const struct dp_iface *k = &c->was.ifaces[i];
+		const struct stmt old = { .kind = STMT_INTERFACE, .name = (char *)k->name };
+
+		if (!strcmp(k->now, name) && strcmp(k->name, name) && !k->ifindex)
+			return change_unsay(c, &old, UNSAY_BY_NAME);
+	}
+	return 0;
+}
+
 static int attach(const struct options *o, const struct stmt *s, struct diag *d)
 {
 	static const char *const mode[] = { [DP_NATIVE] = "native", [DP_GENERIC] = "generic", [DP_AUTO] = "auto" };
@@ -26,7 +39,7 @@ static int attach(const struct options *o, const struct stmt *s, struct diag *d)
 	if (code)
 		return code;
 	x = outcome_of(&c, s);
-	if (change_say(&c, s))
+	if (take_over(&c, s->name) || change_say(&c, s))
 		return EXIT_USAGE;
 	x.was_in_force &= filtering_on(&c.was, s->name);
 	code = change_commit(&c);
@@ -51,7 +64,7 @@ int verb_attach(const struct options *o, int argc, char **argv)
 	struct diag d = { 0 };
 
 	if (argc < 2)
-		return verb_end(o, &d, usage_error(&d, "attach", "which interface?"));
+		return verb_end(o, &d, usage_error(&d, "attach", "the name of the interface is missing"));
 	memcpy(words, argv, argc * sizeof(*words));
 	words[0] = (char *)"interface";
 	if (rules_parse_args(&said, argc, words, &d))

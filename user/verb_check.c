@@ -11,11 +11,14 @@ static void print_fine(const struct options *o, const char *path, const struct r
 	size_t services = 0;
 	json_object *list;
 	char said[OUT_TEXT + 16], used[OUT_TEXT + 16], held[OUT_TEXT + 16];
+	size_t dropins = r->n - in_file(r, path);
+	__cleanup_free char *more = dropins ? xasprintf(" (%zu of them from conf.d beside it)", dropins) : xstrdup("");
 
 	for (unsigned int i = 1; i < MXDP_SERVICES; i++)
 		services += img->services[i].named;
 	if (!o->json) {
-		say(o, "%s: fine: %s, %s, %s", path, text_plural(r->n, "sentence", "sentences", said, sizeof(said)),
+		say(o, "%s: fine: %s%s, %s, %s", path,
+		    text_plural(r->n, "sentence", "sentences", said, sizeof(said)), more,
 		    text_plural(services, "service", "services", used, sizeof(used)),
 		    text_plural(img->nprefixes, "prefix", "prefixes", held, sizeof(held)));
 		return;

@@ -162,6 +162,6 @@ int verb_delete(const struct options *o, int argc, char **argv)
 	struct diag d = { 0 };
 
 	if (argc < 2)
-		return verb_end(o, &d, usage_error(&d, "delete", "which sentence?"));
+		return verb_end(o, &d, usage_error(&d, "delete", "the sentence to delete is missing"));
 	return verb_end(o, &d, delete(o, argc - 1, argv + 1, &d));
 }

@@ -7,7 +7,14 @@
 #include "out.h"
 #include "tell.h"
 
-/* Reads no file, so that it works whatever state the files are in. */
+static void say_how_back(const struct options *o)
+{
+	__cleanup_free char *begin = how_to_begin(o->config);
+
+	say(o, "nothing is filtered now; the rules files are as they were, %s", begin);
+}
+
+/* Reads no file before it is done, so that it works whatever state the files are in. */
 static int detach_all(const struct options *o, struct diag *d)
 {
 	__cleanup_dp struct datapath *dp = NULL;
@@ -32,16 +39,20 @@ static int detach_all(const struct options *o, struct diag *d)
 	else if (err)
 		say(o, "already so: mxdp is attached nowhere");
 	else if (!o->dry_run)
-		say(o, "nothing is filtered now; the rules files are as they were, `mxdp apply` puts them in force again");
+		say_how_back(o);
 	return EXIT_DONE;
 }
 
-static bool attached(const struct change *c, const char *name)
+/* The name by which mxdp knows the interface, which is an older one when it was renamed; NULL: not attached. */
+static const char *known_as(const struct change *c, const char *name)
 {
 	for (size_t i = 0; i < c->was.nifaces; i++)
+		if (!strcmp(c->was.ifaces[i].now, name))
+			return c->was.ifaces[i].name;
+	for (size_t i = 0; i < c->was.nifaces; i++)
 		if (!strcmp(c->was.ifaces[i].name, name))
-			return true;
-	return false;
+			return c->was.ifaces[i].name;
+	return NULL;
 }
 
 static int detach_one(const struct options *o, const char *name, struct diag *d)
@@ -51,7 +62,8 @@ static int detach_one(const struct options *o, const char *name, struct diag *d)
 	const struct stmt s = { .kind = STMT_INTERFACE, .name = (char *)name };
 	struct outcome x = { .taken_back = true };
 	struct options here = *o;
-	bool on;
+	struct stmt older = s;
+	const char *on;
 	int code;
 
 	/* with no file at all there is no sentence to take back */
@@ -59,14 +71,16 @@ static int detach_one(const struct options *o, const char *name, struct diag *d)
 	code = change_begin(&c, &here, d, false);
 	if (code)
 		return code;
-	on = attached(&c, name);
-	if (change_unsay(&c, &s, UNSAY_BY_NAME))
+	on = known_as(&c, name);
+	older.name = (char *)on;
+	if (change_unsay(&c, &s, UNSAY_BY_NAME) ||
+	    (on && strcmp(on, name) && change_unsay(&c, &older, UNSAY_BY_NAME)))
 		return EXIT_USAGE;
 	if (!on && !c.file_edited && !c.running_edited && !if_nametoindex(name)) {
 		diag_error(d, "there is no interface %s, and no sentence names it; `mxdp status` lists what is filtered", name);
 		return EXIT_USAGE;
 	}
-	c.detach = on ? name : NULL;
+	c.detach = on;
 	code = change_commit(&c);
 	if (code)
 		return code;
@@ -85,6 +99,6 @@ int verb_detach(const struct options *o, int argc, char **argv)
 	if (argc == 1)
 		return verb_end(o, &d, detach_all(o, &d));
 	if (o->all)
-		return verb_end(o, &d, usage_error(&d, "detach", "--all or \"%s\"?", argv[1]));
+		return verb_end(o, &d, usage_error(&d, "detach", "--all and \"%s\" contradict each other", argv[1]));
 	return verb_end(o, &d, detach_one(o, argv[1], &d));
 }

@@ -126,9 +126,12 @@ static int diff(const struct options *o, const char *path, struct diag *d)
 		dp = NULL;
 	else
 		err = running_rules(o, dp, &running, d);
-	if (err == -ENOENT && !d->errors)
+	if (err == -ENOENT && !d->errors) {
+		__cleanup_free char *begin = how_to_begin(path);
+
 		diag_error(d, "mxdp is not loaded here, so there is nothing to compare %s with; `mxdp check` reads it, "
-			      "`mxdp apply` puts it in force", path);
+			      "and %s", path, begin);
+	}
 	if (err)
 		return EXIT_KERNEL;
 	dp_release(&dp);

@@ -37,7 +37,8 @@ struct explain {
 	const struct flag_word *flags;
 	struct packet packet;
 	bool has_dst;
-	const char *iface;
+	const char *iface;  /* as it is called now */
+	const char *pinned; /* as mxdp knows it */
 	struct look look;
 	struct dp_verdict verdict;
 	struct judge_answer answer;
@@ -237,6 +238,8 @@ static const char *choose_iface(const struct explain *e, const struct ifaddrs *a
 
 static int pick_iface(struct explain *e, const struct options *o, const struct ifaddrs *all, struct diag *d)
 {
+	const struct dp_iface *k;
+
 	if (!e->iface)
 		e->iface = o->iface;
 	if (!e->iface)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "change.h"
 #include "out.h"
+#include "show.h"
 #include "tell.h"
 
 #define MAX_INPUT (64u << 20)
@@ -133,7 +134,7 @@ static int read_prefixes(struct set *out, const struct options *o, int argc, cha
 	else if (file && argc)
 		return usage_error(d, "list", "prefixes come from the command line or from --file, not from both");
 	else if (!file && !argc)
-		return usage_error(d, "list", "which prefixes?");
+		return usage_error(d, "list", "the prefixes are missing");
 	if (file && !strcmp(file, "-"))
 		code = read_stream(out, stdin, d);
 	else if (file)
@@ -231,6 +232,7 @@ struct edit {
 	enum op op;
 	const char *name;
 	struct set words;
+	bool *held; /* of each word: the list held it, in force or in the file */
 	struct counts in_force, in_file;
 	const struct stmt *written; /* the sentence in the files, NULL */
 	bool in_dropin;
@@ -240,6 +242,17 @@ static void edit_free(struct edit *e)
 {
 	change_end(&e->c);
 	set_free(&e->words);
+	free(e->held);
+}
+
+static void note_held(struct edit *e, const struct prefix *v, size_t n)
+{
+	__cleanup_set struct set old = set_of(v, n);
+
+	if (!e->held)
+		e->held = xcalloc(e->words.n, sizeof(*e->held));
+	for (size_t i = 0; i < e->words.n; i++)
+		e->held[i] |= set_has(&old, &e->words.v[i]);
 }
 
 /* A feed that failed is an empty file; nobody means to empty a list by it. */
@@ -270,6 +283,7 @@ static int edit_list_file(struct edit *e, const struct stmt *s)
 	}
 	if (listfile_parse(path, c->listed.text, c->listed.len, &old.v, &old.n, c->d))
 		return EXIT_USAGE;
+	note_held(e, old.v, old.n);
 	now = operate(e->op, old.v, old.n, &e->words, &e->in_file);
 	if (!e->in_file.added && !e->in_file.removed)
 		return EXIT_DONE;
@@ -285,6 +299,7 @@ static int edit_sentence(struct edit *e, const struct stmt *s)
 	__cleanup_free char *text = NULL;
 	struct set now = operate(e->op, s->prefixes, s->nprefixes, &e->words, &e->in_file);
 
+	note_held(e, s->prefixes, s->nprefixes);
 	stmt_copy(&next, s);
 	free(next.prefixes);
 	next.prefixes = now.v;
@@ -315,6 +330,7 @@ static int edit_running(struct edit *e)
 
 	if (!s || !l)
 		return EXIT_DONE;
+	note_held(e, l->v, l->n);
 	if (s->path) {
 		now = operate(e->op, l->v, l->n, &e->words, &e->in_force);
 		free(l->v);
@@ -349,16 +365,37 @@ static int find_list(struct edit *e)
 	return EXIT_USAGE;
 }
 
-static void warn_still_covered(const struct edit *e)
+static bool warn_still_covered(const struct edit *e, const struct prefix *p)
 {
 	const struct list *l = rules_list(&e->c.running, e->name);
 	char buf[PREFIX_TEXT], wide[PREFIX_TEXT];
+	bool covered = false;
 
-	for (size_t i = 0; l && e->op == OP_DEL && i < e->words.n; i++)
-		for (size_t k = 0; k < l->n; k++)
-			if (l->v[k].len < e->words.v[i].len && prefix_covers(&l->v[k], &e->words.v[i]))
-				diag_warn(e->c.d, "%s is still in list %s, by %s", prefix_text(&e->words.v[i], buf),
-					  e->name, prefix_text(&l->v[k], wide));
+	for (size_t k = 0; l && k < l->n; k++) {
+		if (l->v[k].len >= p->len || !prefix_covers(&l->v[k], p))
+			continue;
+		covered = true;
+		diag_warn(e->c.d, "%s is still in list %s, by %s", prefix_text(p, buf), e->name,
+			  prefix_text(&l->v[k], wide));
+	}
+	return covered;
+}
+
+/* What was to go and is there still, or never was. */
+static void warn_not_gone(const struct edit *e)
+{
+	enum { NAMED = 5 };
+	char buf[PREFIX_TEXT];
+	size_t missing = 0;
+
+	for (size_t i = 0; e->op == OP_DEL && i < e->words.n; i++) {
+		if (warn_still_covered(e, &e->words.v[i]) || !e->held || e->held[i])
+			continue;
+		if (++missing <= NAMED)
+			diag_warn(e->c.d, "%s is not in list %s", prefix_text(&e->words.v[i], buf), e->name);
+	}
+	if (missing > NAMED)
+		diag_warn(e->c.d, "nor are %zu others", missing - NAMED);
 }
 
 static void tell(const struct edit *e)
@@ -396,14 +433,14 @@ static int change_list(const struct options *o, enum op op, int argc, char **arg
 		code = change_commit(&e.c);
 	if (code)
 		return code;
-	warn_still_covered(&e);
+	warn_not_gone(&e);
 	tell(&e);
 	return EXIT_DONE;
 }
 
 /* ---- show ---- */
 
-static void print_list(const struct options *o, const struct list *l, bool in_force)
+void list_print(const struct options *o, const struct list *l, bool in_force)
 {
 	__cleanup_json json_object *doc = NULL;
 	json_object *list;
@@ -453,8 +490,19 @@ static int show_list(const struct options *o, int argc, char **argv, struct diag
 	}
 	if (!in_force)
 		diag_note(d, "mxdp is not loaded here; this is what %s says", o->config);
-	print_list(o, l, in_force);
+	list_print(o, l, in_force);
 	return EXIT_DONE;
+}
+
+/* "list office now holds 2 prefixes": there may be many. Malloc'd. */
+static char *declared_text(const struct stmt *s)
+{
+	char held[OUT_TEXT + 16];
+
+	if (s->path)
+		return xasprintf("list %s now holds what %s says", s->name, s->path);
+	return xasprintf("list %s now holds %s", s->name,
+			 text_plural(s->nprefixes, "prefix", "prefixes", held, sizeof(held)));
 }
 
 /* `list office 203.0.113.0/24`: the sentence. Over one that stands already only `replace` writes. */
@@ -471,7 +519,7 @@ static int declare_list(const struct options *o, int argc, char **argv, struct d
 		return EXIT_USAGE;
 	s = &said.v[0];
 	text = stmt_text(s);
-	done = xasprintf("declared %s", text);
+	done = declared_text(s);
 	code = change_begin(&c, o, d, true);
 	if (code)
 		return code;
@@ -494,16 +542,28 @@ static int declare_list(const struct options *o, int argc, char **argv, struct d
 	return code;
 }
 
+static const char *const op_word[] = { [OP_ADD] = "add", [OP_DEL] = "del", [OP_REPLACE] = "replace" };
+
+static bool is_operation(const char *s)
+{
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(s, op_word[i]))
+			return true;
+	return !strcmp(s, "show");
+}
+
 static int run(const struct options *o, int argc, char **argv, struct diag *d)
 {
-	static const char *const word[] = { [OP_ADD] = "add", [OP_DEL] = "del", [OP_REPLACE] = "replace" };
-
+	if (argc < 2)
+		return usage_error(d, "list", "what to do, and the name of the list, are missing");
+	if (argc < 3 && is_operation(argv[1]))
+		return usage_error(d, "list", "the name of the list is missing");
 	if (argc < 3)
-		return usage_error(d, "list", argc < 2 ? "what to do with which list?" : "which list?");
+		return usage_error(d, "list", "what list \"%s\" is to hold is missing", argv[1]);
 	if (!strcmp(argv[1], "show"))
 		return show_list(o, argc - 2, argv + 2, d);
 	for (int i = 0; i < 3; i++)
-		if (!strcmp(argv[1], word[i]))
+		if (!strcmp(argv[1], op_word[i]))
 			return change_list(o, i, argc - 2, argv + 2, d);
 	return declare_list(o, argc, argv, d);
 }

@@ -14,7 +14,8 @@ static const struct thing {
 } things[] = {
 	{ "rules", show_rules, 0, "the sentences in force, with their numbers, and where they stand" },
 	{ "services", show_services, 0, "ports that rules name, and what passed and was dropped there" },
-	{ "lists", show_lists, 0, "named lists of prefixes, how long they are, where they came from" },
+	{ "lists", show_lists, 1,
+	  "named lists of prefixes, how long they are, where they came from; `show lists NAME` prints one" },
 	{ "counters", show_counters, 1,
 	  "packets and bytes per interface, service and reason; `show counters 25` narrows" },
 	{ "drops", show_drops, 0, "which ports are being knocked on, and why packets were dropped; --top N" },

@@ -110,7 +110,7 @@ static void print_head(const struct status *s)
 	size_t good = 0;
 
 	for (size_t i = 0; i < s->nifaces; i++)
-		good += s->iface[i].state == IFACE_ATTACHED;
+		good += s->iface[i].kernel && *s->iface[i].kernel->now;
 	if (s->nifaces == 0)
 		printf("mxdp is loaded, but no interface is attached: nothing is filtered\n");
 	else if (good == 0)

@@ -11,6 +11,8 @@
 /* DESIGN: 0 done or already so, 1 a "no" answer, 2 usage or configuration, 3 kernel or not attached, 4 partly done, 5 rolled back */
 enum exit_code { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_KERNEL = 3, EXIT_PARTLY = 4, EXIT_ROLLED_BACK = 5 };
 
+#define DEFAULT_CONFIG MXDP_SYSCONFDIR "/mxdp/mxdp.conf"
+
 /* What the options before or behind the verb said; main() takes them out of argv wherever they stand. */
 struct options {
 	const char *config;  /* --config PATH, MXDP_CONFIG, SYSCONFDIR/mxdp/mxdp.conf */

