@@ -91,6 +91,18 @@ $(O)/bench: tools/bench/bench.c $(O)/bench.skel.h $(O)/libmxdp.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(MX_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(O)/libmxdp.a $(LIBS)
 
+# Coverage-guided fuzzing of every parser, SECONDS each (tools/install-packages fuzz)
+SECONDS ?= 60
+FUZZ_SRC := $(addprefix user/,token.c words.c grammar.c listfile.c conffile.c rules.c freeze.c diag.c)
+fuzz:
+	@mkdir -p $(O)/fuzz
+	@for f in rules listfile thaw; do echo "  FUZZ    $$f"; \
+		$(CLANG) -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(MX_CFLAGS) \
+			-o $(O)/fuzz/$$f tests/fuzz/fuzz_$$f.c $(FUZZ_SRC) -lz && mkdir -p $(O)/fuzz/new_$$f && \
+		$(O)/fuzz/$$f -max_total_time=$(SECONDS) -print_final_stats=1 $(O)/fuzz/new_$$f tests/fuzz/corpus/$$f \
+			2>$(O)/fuzz/$$f.log || { tail -n 40 $(O)/fuzz/$$f.log; exit 1; }; \
+		grep number_of_executed $(O)/fuzz/$$f.log; done
+
 bench: all $(O)/bench
 	$(O)/bench --json $(O)/bench.json
 	@tools/bench/command
@@ -110,7 +122,7 @@ uninstall:
 clean:
 	rm -rf $(O)
 
-.PHONY: all tests clean check bench install uninstall
+.PHONY: all tests clean check fuzz bench install uninstall
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $(O)/*.d $(O)/tests/*/*.d)

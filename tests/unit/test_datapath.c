@@ -1243,8 +1243,11 @@ static int policy_on_wire(const char *ifname, uint64_t key)
 	int p;
 
 	in.f = syn4(OPEN_SOURCE, 25);
-	assert_int_equal(bpf_xdp_query(if_nametoindex(ifname), 0, &q), 0);
-	fd = q.prog_id ? bpf_prog_get_fd_by_id(q.prog_id) : -1;
+	/* the program may be replaced, and be gone, between the question for its number and the one for it */
+	do {
+		assert_int_equal(bpf_xdp_query(if_nametoindex(ifname), 0, &q), 0);
+		fd = q.prog_id ? bpf_prog_get_fd_by_id(q.prog_id) : -1;
+	} while (q.prog_id && fd == -ENOENT);
 	if (fd < 0)
 		return -1;
 	assert_int_equal(bpf_prog_test_run_opts(fd, &o), 0);
