@@ -61,7 +61,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 
 	tcp = lane_find(ctx, &lane);
 	if (tcp) {
-		__u32 port = bpf_ntohs(U16(lane.tcp, 2));
+		__u32 port = port_of(U16(lane.tcp, 2));
 
 		entry = b->port[port];
 		/* The commonest junk goes first: a knock on a port that no source may open, whatever else is wrong with it. */
