@@ -103,6 +103,10 @@ fuzz:
 			2>$(O)/fuzz/$$f.log || { tail -n 40 $(O)/fuzz/$$f.log; exit 1; }; \
 		grep number_of_executed $(O)/fuzz/$$f.log; done
 
+# The same program on Debian 12's kernels, 6.1 and 6.12, in software emulation (tools/install-packages kernels); five minutes
+kernels: all tests
+	tests/kernels/run
+
 bench: all $(O)/bench
 	$(O)/bench --json $(O)/bench.json
 	@tools/bench/command
@@ -122,7 +126,7 @@ uninstall:
 clean:
 	rm -rf $(O)
 
-.PHONY: all tests clean check fuzz bench install uninstall
+.PHONY: all tests clean check fuzz kernels bench install uninstall
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $(O)/*.d $(O)/tests/*/*.d)

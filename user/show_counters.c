@@ -28,7 +28,8 @@ static int narrow_to(struct narrow *n, const struct look *l, const char *word, s
 	int err;
 
 	for (int s = 0; s < (int)MXDP_SERVICES; s++) {
-		if (*l->services[s].key && strcmp(l->services[s].key, word) == 0) {
+		/* a port whose service no rule names any more goes on being counted, under another service */
+		if ((s == 0 || l->services[s].named) && strcmp(l->services[s].key, word) == 0) {
 			*n = (struct narrow){ .service = s };
 			return 0;
 		}

@@ -36,6 +36,9 @@ for relay in $MX4 $MX6; do
 	not_t "enforcing: a closed port is silent: $relay" talk remote try -t 400 1 $relay 7002
 done
 not_t 'the blocked source is silent' talk remote try -b $REMOTE4B -t 400 1 $MX4 7001
+t 'a port that a rule named once' eval 'mxdp -q allow 7003 && mxdp -q delete allow 7003'
+not_t '... is knocked on' talk remote try -t 400 1 $MX4 7003
+t '... and its knocks are shown' eval "mxdp show counters 7003 | grep -E 'port +7003 +0 +0 B +[1-9]'"
 t 'observe again, for the moment' mxdp observe --runtime
 t 'the closed port answers' talk remote try 1 $MX4 7002
 not_t '... and the file does not know' grep -q '^observe' "$MXDP_CONFIG"
