@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The maps. max_entries of lease, trie, counters and ports are set by the
- * loader; cfg is frozen before the load, so the verifier folds it into the code.
+ * loader; cfg is frozen before the load, so the verifier leaves out what it rules out.
  */
 #ifndef MXDP_BPF_MAPS_H
 #define MXDP_BPF_MAPS_H

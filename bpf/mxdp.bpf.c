@@ -2,10 +2,11 @@
 /*
  * The packet's way, read top to bottom:
  *
- *   parse ─► sane? ─► not TCP? ─► lease? ─► service ─► class ─► policy ─► tracker ─► verdict
+ *   parse ─► service ─► closed? ─► lease? ─► sane? ─► class ─► policy ─► tracker ─► verdict
  *
- * Each station is a header of its name. None calls forward, every one is
- * inlined, and all end in the one exit, verdict().
+ * Each station is a header of its name. None calls forward, all end in the one
+ * exit, verdict(), and all are inlined but parse() for what the lane does not
+ * take. Cheap answers come first where the verdict is the same: docs/notes.md.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>

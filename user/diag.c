@@ -45,29 +45,36 @@ char *xstrdup(const char *s)
 	return or_die(strdup(s));
 }
 
-char *xasprintf(const char *fmt, ...)
+char *xvasprintf(const char *fmt, va_list ap)
 {
 	char *s = NULL;
-	va_list ap;
 
-	va_start(ap, fmt);
 	if (vasprintf(&s, fmt, ap) < 0)
 		s = NULL;
-	va_end(ap);
 	return or_die(s);
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, fmt);
+	s = xvasprintf(fmt, ap);
+	va_end(ap);
+	return s;
 }
 
 void diag_add(struct diag *d, enum diag_level level, const char *fmt, ...)
 {
-	char *text = NULL;
 	va_list ap;
+	char *text;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	d->msg = xrealloc(d->msg, (d->n + 1) * sizeof(*d->msg));
-	d->msg[d->n++] = (struct diag_msg){ .level = level, .text = or_die(text) };
+	d->msg[d->n++] = (struct diag_msg){ .level = level, .text = text };
 	if (level == DIAG_ERROR)
 		d->errors++;
 }

@@ -35,11 +35,8 @@ static int __attribute__((format(printf, 3, 4))) fail(struct parser *p, const st
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	if (!text)
-		return -ENOMEM;
 	say(p, t ? t->line : p->sentence->end_line, t ? t->column : p->sentence->end_column, text);
 	return -EINVAL;
 }

@@ -148,10 +148,8 @@ int usage_error(struct diag *d, const char *verb, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	diag_error(d, "%s%s: mxdp %s (see `mxdp help %s`)", text ? text : "wrong arguments",
-		   text && *text && text[strlen(text) - 1] == '?' ? " Usage" : "; usage", v ? v->v.args : verb, verb);
+	diag_error(d, "%s%s: mxdp %s (see `mxdp help %s`)", text, *text && text[strlen(text) - 1] == '?' ? " Usage" : "; usage", v ? v->v.args : verb, verb);
 	return EXIT_USAGE;
 }

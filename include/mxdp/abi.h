@@ -79,7 +79,7 @@ enum mxdp_cell {
 
 struct mxdp_bank {
 	__u32 flags;
-	__u32 epoch;               /* the epoch this bank was filled for */
+	__u32 epoch;               /* the epoch this bank was filled for: for whoever looks into it, not for the packet path */
 	__u32 reserved[14];
 	__u16 port[65536];         /* by destination port, host byte order */
 	__u32 dir4[65536];         /* cell by the first 16 bits of an IPv4 source */
@@ -92,7 +92,7 @@ _Static_assert(sizeof(struct mxdp_bank) == 64 + 2 * 65536 + 2 * 4 * 65536 + 1024
 /* ---- lease: eight 64-bit words to a line; written by the packet path ---- */
 
 #define MXDP_LEASE_WAYS 8u
-#define MXDP_LEASE_EPOCHS 0xfffu /* epoch bits in a lease: the loader zeroes the table with the flip to an epoch where these are 0 */
+#define MXDP_LEASE_EPOCHS 0xfffu /* epoch bits in a lease: the loader zeroes the table twice before they come round */
 struct mxdp_lease_line {
 	__u64 word[MXDP_LEASE_WAYS];
 };
@@ -121,7 +121,7 @@ struct mxdp_port_count {
 	struct mxdp_count observed; /* passed, because the policy in force only observes */
 };
 
-/* ---- cfg: constants of a loaded program, folded in by the verifier ---- */
+/* ---- cfg: constants of a loaded program; the verifier leaves out the branches they rule out ---- */
 
 struct mxdp_cfg {
 	__u64 lease_key[2];
