@@ -105,7 +105,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 
 	if (syn || b->flags & MXDP_BANK_BLOCKS)
 		class_ = class_of(b, &p, &dressed) & (MXDP_CLASSES - 1);
-	cell = b->policy[class_][entry & MXDP_PORT_SERVICE];
+	cell = b->policy[class_][entry & MXDP_PORT_SERVICE] & MXDP_CELL_VERDICT;
 	if (b->class_flags[class_] & MXDP_CLASS_EXEMPT)
 		dressed = false;
 	if ((dressed || b->class_flags[class_] & MXDP_CLASS_BLOCKED) && !(tcp && cell == MXDP_CELL_ADMIN)) {

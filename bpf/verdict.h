@@ -46,7 +46,7 @@ static __always_inline int verdict(struct xdp_md *ctx, __u8 family, __u32 frame_
 		if (pc)
 			count(observed ? &pc->observed : drop ? &pc->dropped : &pc->passed, frame_len);
 	}
-	return drop && !observed ? XDP_DROP : XDP_PASS;
+	return !drop || observed ? XDP_PASS : mxdp_tx_mask >> (reason & 63) & 1 ? XDP_TX : XDP_DROP;
 }
 
 #endif /* MXDP_BPF_VERDICT_H */

@@ -4,7 +4,7 @@
 
 static const struct reason_info table[MXDP_REASON_SLOTS] = {
 #define X(nr, sym, name_, verdict, layer_, text_) \
-	[nr] = { .name = name_, .text = text_, .drops = MXDP_##verdict == MXDP_DROP, .layer = MXDP_LAYER_##layer_ },
+	[nr] = { .name = name_, .text = text_, .drops = MXDP_##verdict != MXDP_PASS, .layer = MXDP_LAYER_##layer_ },
 	MXDP_REASONS(X)
 #undef X
 };

@@ -10,7 +10,7 @@
 #include <linux/types.h>
 #include "reasons.h"
 
-#define MXDP_ABI 1
+#define MXDP_ABI 2
 
 /* ---- state: one element; written by the loader, read by every packet ---- */
 
@@ -20,9 +20,17 @@ struct mxdp_state {
 	__u64 flipped_ns;     /* CLOCK_BOOTTIME of the last flip; the loader's own memory */
 	__u64 probe_key;      /* a test run that knows it is a probe: see struct mxdp_probe */
 	__u64 test_jiffies;   /* the clock, for programs loaded with cfg.test_clock */
-	__u64 reserved[4];
+	/*
+	 * Not 0: the policy in force holds on trial until this jiffy. From then on every packet is judged by the other bank,
+	 * under epoch + 1: the way back needs nobody to run.
+	 */
+	__u64 revert_at;
+	__u32 bans;           /* 0: there is no ban, and no packet need look for one */
+	__u32 reserved0;
+	__u64 reserved[2];
+	__u64 more[8];
 };
-_Static_assert(sizeof(struct mxdp_state) == 64, "state layout");
+_Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line is what every packet reads");
 
 /* ---- trie: source address to class. Lines of 64 bytes, both banks in one map ---- */
 
@@ -64,18 +72,40 @@ _Static_assert(sizeof(union mxdp_line) == 64, "one cache line");
 #define MXDP_PORT_SERVICE  0x00ffu
 #define MXDP_PORT_CLOSED   0x8000u /* no source at all may open it */
 #define MXDP_PORT_FREE     0x4000u /* not governed (default allow): every segment passes unless its source is blocked */
+#define MXDP_PORT_COOKIES  0x3000u /* SYN cookies from the driver: one of the two below, or neither */
+#define MXDP_PORT_COOKIES_AUTO   0x1000u /* when the kernel itself would send them */
+#define MXDP_PORT_COOKIES_ALWAYS 0x2000u /* for every SYN, as far as the kernel takes the answer */
 
 /* class_flags[] */
 #define MXDP_CLASS_BLOCKED 0x1u
 #define MXDP_CLASS_EXEMPT  0x2u
 
-/* policy[class][service] */
+/* policy[class][service]: a verdict, and the number of the limit that an ALLOW is under (0: none) */
+#define MXDP_CELL_VERDICT 0x03u
+#define MXDP_CELL_LIMIT_SHIFT 2
 enum mxdp_cell {
 	MXDP_CELL_DENY = 0,
 	MXDP_CELL_ALLOW = 1,
 	MXDP_CELL_DEFAULT_ALLOW = 2,
 	MXDP_CELL_ADMIN = 3,
 };
+
+/* What an `allow` says of how much. Rates are spacings: one SYN every `spacing` steps of 1/1024 jiffy; 0: no such limit. */
+#define MXDP_LIMITS 64u
+#define MXDP_LIMIT_STEPS 1024u /* steps to a jiffy */
+enum mxdp_over { MXDP_OVER_DROP = 0, MXDP_OVER_RESET = 1, MXDP_OVER_OBSERVE = 2, MXDP_OVER_BAN = 3 };
+struct mxdp_limit {
+	__u64 spacing, slack;               /* per source; slack: (burst - 1) * spacing */
+	__u64 global_spacing, global_slack; /* of all sources together */
+	__u32 connections;                  /* per source, 0: no limit */
+	__u32 ban_seconds;                  /* MXDP_OVER_BAN; ~0: for ever */
+	__u8 len4, len6;                    /* how many bits of its address make a source */
+	__u8 over;                          /* enum mxdp_over */
+	__u8 reserved[5];
+	__u64 id;                           /* stays the same while the sentence does: what words of the tables are hashed with */
+	__u64 reserved2;
+};
+_Static_assert(sizeof(struct mxdp_limit) == 64, "limit layout");
 
 struct mxdp_bank {
 	__u32 flags;
@@ -86,8 +116,9 @@ struct mxdp_bank {
 	__u32 dir6[65536];         /* cell by the first 16 bits of an IPv6 source */
 	__u8 class_flags[MXDP_CLASSES];
 	__u8 policy[MXDP_CLASSES][MXDP_SERVICES];
+	struct mxdp_limit limit[MXDP_LIMITS]; /* 0 is never used */
 };
-_Static_assert(sizeof(struct mxdp_bank) == 64 + 2 * 65536 + 2 * 4 * 65536 + 1024 + 1024 * 256, "bank layout");
+_Static_assert(sizeof(struct mxdp_bank) == 64 + 2 * 65536 + 2 * 4 * 65536 + 1024 + 1024 * 256 + 64 * 64, "bank layout");
 
 /* ---- lease: eight 64-bit words to a line; written by the packet path ---- */
 

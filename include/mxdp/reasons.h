@@ -9,7 +9,8 @@
  *   number   stable for ever: it is an index into pinned counters. New reasons
  *            take free numbers; a number is never given a second meaning.
  *   name     stable: label value in metrics and JSON.
- *   verdict  PASS or DROP, when not observing.
+ *   verdict  PASS, DROP or TX (answered from here), when not observing. What is answered is not passed on, and is counted
+ *            with what is dropped.
  *   layer    LINK: decided before an address family is known.
  *            IP:   decided before, or without, a TCP port.
  *            TCP:  decided with both ports known; counted per service and port.
@@ -54,11 +55,17 @@
 	X(39, CLOSED,        "closed",        DROP, TCP,  "SYN to a port that no source may open") \
 	X(40, DENIED,        "denied",        DROP, TCP,  "a rule, or the default, denies this source this port") \
 	X(41, BLOCKED,       "blocked",       DROP, IP,   "everything from this source is blocked") \
-	X(42, NO_CONNECTION, "no-connection", DROP, TCP,  "not a SYN, and the kernel knows no such connection")
+	X(42, NO_CONNECTION, "no-connection", DROP, TCP,  "not a SYN, and the kernel knows no such connection") \
+	X(43, BANNED,        "banned",        DROP, IP,   "the source is banned") \
+	X(44, OVER_RATE,     "over-rate",     DROP, TCP,  "SYN from a source that opens connections faster than its limit") \
+	X(45, OVER_CONNECTIONS, "over-connections", DROP, TCP, "the source has as many connections open as it may") \
+	X(46, OVER_GLOBAL,   "over-global",   DROP, TCP,  "SYN beyond what all sources together may send") \
+	X(47, COOKIE_SENT,   "cookie-sent",   TX,   TCP,  "SYN answered with a SYN cookie in the kernel's stead") \
+	X(48, REFUSED,       "refused",       TX,   TCP,  "over a limit that says reset: answered with RST")
 
 #define MXDP_REASON_SLOTS 64 /* room for every number, passes and drops */
 
-enum mxdp_verdict_kind { MXDP_PASS = 0, MXDP_DROP = 1 };
+enum mxdp_verdict_kind { MXDP_PASS = 0, MXDP_DROP = 1, MXDP_TX = 2 };
 enum mxdp_layer { MXDP_LAYER_LINK, MXDP_LAYER_IP, MXDP_LAYER_TCP };
 
 enum mxdp_reason {
@@ -67,9 +74,12 @@ enum mxdp_reason {
 #undef X
 };
 
-/* Bit r is set when reason r drops. */
-#define X(nr, sym, name, verdict, layer, text) | ((unsigned long long)MXDP_##verdict << nr)
+/* Bit r is set when reason r does not pass; and when it is answered. */
+#define X(nr, sym, name, verdict, layer, text) | ((unsigned long long)(MXDP_##verdict != MXDP_PASS) << nr)
 static const unsigned long long mxdp_drop_mask __attribute__((unused)) = 0ULL MXDP_REASONS(X);
+#undef X
+#define X(nr, sym, name, verdict, layer, text) | ((unsigned long long)(MXDP_##verdict == MXDP_TX) << nr)
+static const unsigned long long mxdp_tx_mask __attribute__((unused)) = 0ULL MXDP_REASONS(X);
 #undef X
 
 #endif /* MXDP_REASONS_H */
