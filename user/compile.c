@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "image.h"
 
 #define OTHER "other"
@@ -346,6 +347,7 @@ static void free_ports(struct ports **pp)
 
 struct vec {
 	uint8_t on[MXDP_SERVICES];
+	uint8_t limit[MXDP_SERVICES]; /* of what is allowed: its number, or 0 */
 	uint64_t flags; /* MXDP_CLASS_* */
 };
 
@@ -373,8 +375,8 @@ static uint32_t hash_vec(const struct vec *v)
 {
 	uint64_t h = v->flags, word;
 
-	for (size_t i = 0; i < sizeof(v->on); i += sizeof(word)) {
-		memcpy(&word, v->on + i, sizeof(word));
+	for (size_t i = 0; i < offsetof(struct vec, flags); i += sizeof(word)) {
+		memcpy(&word, (const char *)v + i, sizeof(word));
 		h = (h ^ word ^ h >> 29) * 0x9e3779b97f4a7c15ULL;
 	}
 	return h >> 32;
@@ -382,7 +384,7 @@ static uint32_t hash_vec(const struct vec *v)
 
 static bool same_vec(const struct vec *a, const struct vec *b)
 {
-	return a->flags == b->flags && !memcmp(a->on, b->on, sizeof(a->on));
+	return !memcmp(a, b, sizeof(*a));
 }
 
 static void pool_grow(struct pool *p)
@@ -490,6 +492,8 @@ struct compiler {
 	const struct rules *rules;
 	struct image *img;
 	struct ports *ports;
+	const struct stmt *limits[MXDP_LIMITS];
+	unsigned int nlimits;
 	uint8_t base[MXDP_SERVICES]; /* cell where no sentence speaks: enum mxdp_cell */
 	struct pool effects, states, classes;
 	struct memo joined, stepped;
@@ -519,6 +523,12 @@ static void free_compiler(struct compiler *c)
 	free(c->runs);
 }
 
+/* Numbers go by strictness, and 0 is no limit. */
+static uint8_t stricter(uint8_t a, uint8_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
 static uint32_t join(struct compiler *c, uint32_t a, uint32_t b)
 {
 	uint32_t both;
@@ -529,12 +539,23 @@ static uint32_t join(struct compiler *c, uint32_t a, uint32_t b)
 	if (recall(&c->joined, a, b, &both))
 		return both;
 	v = c->effects.v[a];
-	for (unsigned int s = 0; s < MXDP_SERVICES; s++)
+	for (unsigned int s = 0; s < MXDP_SERVICES; s++) {
 		v.on[s] |= c->effects.v[b].on[s];
+		v.limit[s] = stricter(v.limit[s], c->effects.v[b].limit[s]);
+	}
 	v.flags |= c->effects.v[b].flags;
 	both = intern(&c->effects, &v);
 	remember(&c->joined, a, b, both);
 	return both;
+}
+
+static uint8_t number_of(const struct compiler *c, const struct stmt *s)
+{
+	unsigned int i = 1;
+
+	while (!stmt_same(c->limits[i], s))
+		i++;
+	return i;
 }
 
 /* The effect of one sentence on its sources; `listed` when the source is a list. */
@@ -555,6 +576,8 @@ static uint32_t effect_of(struct compiler *c, const struct stmt *s, bool listed)
 		say = listed ? SAY_DENY_LIST : SAY_DENY;
 	if (say)
 		mark_services(c->ports, s, say, v.on);
+	if (s->kind == STMT_ALLOW && limits_any(&s->limits))
+		mark_services(c->ports, s, number_of(c, s), v.limit);
 	return intern(&c->effects, &v);
 }
 
@@ -728,7 +751,7 @@ static uint32_t class_of_state(struct compiler *c, const struct vec *state)
 		else if (state->on[s] & denied)
 			row.on[s] = MXDP_CELL_DENY;
 		else if (state->on[s] & allowed)
-			row.on[s] = MXDP_CELL_ALLOW;
+			row.on[s] = MXDP_CELL_ALLOW | (exempt ? 0 : state->limit[s] << MXDP_CELL_LIMIT_SHIFT);
 		else
 			row.on[s] = c->base[s];
 	}
@@ -760,8 +783,11 @@ static uint32_t step(struct compiler *c, uint32_t from, uint32_t effect)
 		return to;
 	v = c->states.v[from];
 	v.flags |= e->flags;
-	for (unsigned int s = 0; s < MXDP_SERVICES; s++)
+	for (unsigned int s = 0; s < MXDP_SERVICES; s++) {
 		v.on[s] = hide(v.on[s], e->on[s]);
+		if (e->on[s] & (SAY_ALLOW | SAY_DENY | SAY_DENY_LIST))
+			v.limit[s] = v.on[s] & IS_ALLOWED ? e->limit[s] : 0;
+	}
 	to = intern(&c->states, &v);
 	if (to >= c->nclass_of) {
 		c->nclass_of = c->states.room;
@@ -840,6 +866,107 @@ static int classify(struct compiler *c, struct class_prefix *out, size_t *nout, 
 	return 0;
 }
 
+/* ---- limits ---- */
+
+static int by_strictness(const void *a, const void *b)
+{
+	return limit_cmp(*(const struct stmt *const *)a, *(const struct stmt *const *)b);
+}
+
+static int too_many_limits(const struct stmt *s, struct diag *d)
+{
+	__cleanup_free char *place = place_of(s);
+
+	diag_error(d,
+		   "%sthe rules hold more than %u limits; ports that may share one stand in one sentence, as in: "
+		   "allow submission, imaps limit 30/min",
+		   place, MXDP_LIMITS - 1);
+	return -E2BIG;
+}
+
+int image_limits(const struct rules *r, const struct stmt *v[MXDP_LIMITS], unsigned int *n, struct diag *d)
+{
+	*n = 0;
+	for (const struct stmt *s = r->v; s < r->v + r->n; s++) {
+		bool known = false;
+
+		if (s->kind != STMT_ALLOW || !limits_any(&s->limits))
+			continue;
+		for (unsigned int i = 1; i <= *n && !known; i++)
+			known = stmt_same(v[i], s);
+		if (known)
+			continue;
+		if (*n == MXDP_LIMITS - 1)
+			return too_many_limits(s, d);
+		v[++*n] = s;
+	}
+	if (*n)
+		qsort(v + 1, *n, sizeof(*v), by_strictness);
+	return 0;
+}
+
+/* Jiffies to the second, as the clock that goes with them says. */
+static uint64_t ticks_per_second(void)
+{
+	struct timespec res;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &res) || res.tv_nsec <= 0)
+		return 250;
+	return (1000000000ULL + res.tv_nsec / 2) / res.tv_nsec;
+}
+
+/* Steps between two of a rate, of which there are so many to the second; to the nearest. */
+static uint64_t spacing_of(const struct rate *r, uint64_t steps)
+{
+	return r->n ? (r->seconds * steps + r->n / 2) / r->n : 0;
+}
+
+static struct mxdp_limit limit_of(const struct stmt *s)
+{
+	uint64_t steps = ticks_per_second() * MXDP_LIMIT_STEPS, global = ticks_per_second() * MXDP_GLOBAL_STEPS;
+	const struct limits *l = &s->limits;
+	struct mxdp_limit m = {
+		.spacing = spacing_of(&l->source, steps), .global_spacing = spacing_of(&l->global, global),
+		.connections = l->connections, .len4 = l->len4 ?: LIMIT_LEN4, .len6 = l->len6 ?: LIMIT_LEN6,
+		.over = l->over, .ban_seconds = l->ban, .id = limit_id(s),
+	};
+
+	/* in spacings as they were rounded, or the last of a burst could be early by one step of each */
+	m.slack = m.spacing * (l->source.n ? l->source.burst - 1 : 0);
+	m.global_slack = m.global_spacing * (l->global.n ? l->global.burst - 1 : 0);
+	return m;
+}
+
+static void set_limits(struct compiler *c)
+{
+	struct mxdp_bank *b = c->img->bank;
+
+	for (unsigned int i = 1; i <= c->nlimits; i++) {
+		struct mxdp_limit *m = &b->limit[i];
+
+		*m = limit_of(c->limits[i]);
+		if (m->slack + m->spacing > b->ahead)
+			b->ahead = m->slack + m->spacing;
+		if (m->connections)
+			b->flags |= MXDP_BANK_CONNECTIONS;
+	}
+}
+
+/* What the sentences of a service say of cookies: always before auto before never; auto, when none says anything. */
+static void set_cookies(struct compiler *c, uint16_t bits[MXDP_SERVICES])
+{
+	static const uint16_t bit[] = { [COOKIES_AUTO] = MXDP_PORT_COOKIES_AUTO, [COOKIES_ALWAYS] = MXDP_PORT_COOKIES_ALWAYS };
+	uint8_t said[MXDP_SERVICES] = { 0 };
+
+	for (const struct stmt *s = c->rules->v; s < c->rules->v + c->rules->n; s++)
+		if (s->kind == STMT_ALLOW)
+			mark_services(c->ports, s, 1u << s->limits.cookies, said);
+	for (unsigned int s = 0; s < MXDP_SERVICES; s++)
+		bits[s] = said[s] & 1u << COOKIES_ALWAYS ? bit[COOKIES_ALWAYS] :
+			  said[s] & 1u << COOKIES_AUTO ? bit[COOKIES_AUTO] :
+			  said[s] && !(said[s] & 1u << COOKIES_NEVER) ? bit[COOKIES_AUTO] : 0;
+}
+
 /* ---- the whole ---- */
 
 static void set_defaults(struct compiler *c, bool *allow)
@@ -863,6 +990,7 @@ static void fill_bank(struct compiler *c, bool default_allow)
 {
 	struct mxdp_bank *b = c->img->bank;
 	bool open[MXDP_SERVICES] = { false };
+	uint16_t cookies[MXDP_SERVICES];
 
 	c->img->nclasses = c->classes.n;
 	for (unsigned int k = 0; k < c->classes.n; k++) {
@@ -875,10 +1003,12 @@ static void fill_bank(struct compiler *c, bool default_allow)
 		for (unsigned int s = 0; s < MXDP_SERVICES; s++)
 			open[s] |= row->on[s] != MXDP_CELL_DENY;
 	}
+	set_limits(c);
+	set_cookies(c, cookies);
 	for (unsigned int port = 0; port < 65536; port++) {
 		uint8_t s = c->ports->service[port];
 
-		b->port[port] = s | (open[s] ? 0 : MXDP_PORT_CLOSED) | (default_allow && !s ? MXDP_PORT_FREE : 0);
+		b->port[port] = s | (open[s] ? cookies[s] : MXDP_PORT_CLOSED) | (default_allow && !s ? MXDP_PORT_FREE : 0);
 	}
 }
 
@@ -887,7 +1017,7 @@ static int make_classes(struct compiler *c, struct diag *d)
 	__cleanup_free struct class_prefix *v = NULL;
 	bool default_allow;
 	size_t n = 0;
-	int err = read_sentences(c, d);
+	int err = image_limits(c->rules, c->limits, &c->nlimits, d) ?: read_sentences(c, d);
 
 	if (err)
 		return err;

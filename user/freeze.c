@@ -15,7 +15,7 @@
 #include "token.h"
 
 #define MAGIC "MXDPRULE"
-#define VERSION 1
+#define VERSION 2
 #define HEADER 24
 
 /* ---- writing ---- */
@@ -66,6 +66,25 @@ static void put_prefix(struct out *o, const struct prefix *p)
 	memcpy(to + 1, p->addr, n);
 }
 
+static void put_rate(struct out *o, const struct rate *r)
+{
+	put(o, r->n, 4);
+	put(o, r->seconds, 4);
+	put(o, r->burst, 4);
+}
+
+static void put_limits(struct out *o, const struct limits *l)
+{
+	put_rate(o, &l->source);
+	put_rate(o, &l->global);
+	put(o, l->connections, 4);
+	put(o, l->len4, 1);
+	put(o, l->len6, 1);
+	put(o, l->over, 1);
+	put(o, l->cookies, 1);
+	put(o, l->ban, 8);
+}
+
 static void put_stmt(struct out *o, const struct stmt *s)
 {
 	put(o, s->kind, 1);
@@ -100,6 +119,7 @@ static void put_stmt(struct out *o, const struct stmt *s)
 	put(o, s->min, 8);
 	put(o, s->max, 8);
 	put(o, s->leases, 8);
+	put_limits(o, &s->limits);
 	put_text(o, s->comment);
 }
 
@@ -275,6 +295,34 @@ static void get_prefixes(struct in *in, struct stmt *s)
 	}
 }
 
+static struct rate get_rate(struct in *in)
+{
+	struct rate r = { .n = get(in, 4) };
+
+	r.seconds = get(in, 4);
+	r.burst = get(in, 4);
+	if (r.n > 1000000 || r.seconds > 86400 || r.burst > 1000000 || !r.n != !r.seconds || !r.n != !r.burst)
+		in->bad = true;
+	return r;
+}
+
+static void get_limits(struct in *in, struct limits *l)
+{
+	l->source = get_rate(in);
+	l->global = get_rate(in);
+	l->connections = get(in, 4);
+	l->len4 = get(in, 1);
+	l->len6 = get(in, 1);
+	l->over = get(in, 1);
+	l->cookies = get(in, 1);
+	l->ban = get(in, 8);
+	if (l->connections > 1000000 || l->len4 > 32 || l->len6 > 128 || !l->len4 != !l->len6 || l->over > OVER_BAN ||
+	    l->cookies > COOKIES_NEVER || (l->len4 == LIMIT_LEN4 && l->len6 == LIMIT_LEN6) ||
+	    (l->len4 && !l->source.n && !l->connections) || (l->over && !limits_any(l)) ||
+	    (l->over == OVER_BAN ? !l->ban || l->ban < -1 || l->ban > 10LL * 366 * 86400 : l->ban) || limits_wrong(l))
+		in->bad = true;
+}
+
 /* Has a sentence of its kind what the rest of the program counts on, and nothing that its kind cannot say? */
 static bool stmt_whole(const struct stmt *s)
 {
@@ -295,6 +343,8 @@ static bool stmt_whole(const struct stmt *s)
 	if (s->comment && !text_clean(s->comment, strlen(s->comment), NULL))
 		return false;
 	if ((s->path && !*s->path) || (!s->path && (s->min || s->max)) || (s->max && s->min > s->max))
+		return false;
+	if (s->kind != STMT_ALLOW && (limits_any(&s->limits) || s->limits.cookies))
 		return false;
 	if (s->leases > 1024 * 1024 || s->min > 1000000000 || s->max > 1000000000)
 		return false;
@@ -320,6 +370,7 @@ static void get_stmt(struct in *in, struct stmt *s)
 	s->min = get(in, 8);
 	s->max = get(in, 8);
 	s->leases = get(in, 8);
+	get_limits(in, &s->limits);
 	s->comment = get_text(in);
 	if (kind > STMT_LIST || mode > MODE_AUTO || deny > 1 || !stmt_whole(s))
 		in->bad = true;
@@ -346,7 +397,7 @@ static void get_list(struct in *in, struct list *l)
 	}
 }
 
-#define STMT_LEAST 63 /* bytes of a sentence in which nothing is said */
+#define STMT_LEAST 103 /* bytes of a sentence in which nothing is said */
 #define LIST_LEAST 24
 
 static void get_all(struct in *in, struct rules *r)

@@ -78,8 +78,7 @@ static bool accept_comma(struct parser *p)
 static bool is_later(const struct token *t)
 {
 	static const char *const later[] = {
-		"limit", "burst", "connections", "per", "ban", "unban", "proto", "for", "expire", "cookies", "include",
-		"group", "version", "icmp", "monitor",
+		"ban", "unban", "proto", "for", "expire", "include", "group", "version", "icmp", "monitor",
 	};
 
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
@@ -93,6 +92,25 @@ static int fail_later(struct parser *p, const struct token *t)
 	return fail(p, t, "this version of mxdp does not have \"%s\"; leave it out", t->text);
 }
 
+/* Words that say how much an `allow` allows. */
+static bool is_option(const struct token *t)
+{
+	static const char *const option[] = { "limit", "burst", "connections", "per", "global-limit", "over", "cookies" };
+
+	for (size_t i = 0; i < sizeof(option) / sizeof(option[0]); i++)
+		if (is_word(t, option[i]))
+			return true;
+	return false;
+}
+
+/* An option where none can stand. */
+static int fail_option(struct parser *p, const struct token *t)
+{
+	if (is_word(t, "burst"))
+		return fail(p, t, "\"burst\" follows a rate: limit 30/min burst 60");
+	return fail(p, t, "\"%s\" belongs to an \"allow\", as in: allow submission limit 30/min connections 20", t->text);
+}
+
 /* A word no sentence has here. `words`: what could have stood here. */
 static int unexpected(struct parser *p, const char *const *words, size_t nwords)
 {
@@ -101,6 +119,8 @@ static int unexpected(struct parser *p, const char *const *words, size_t nwords)
 
 	if (t->kind == TOKEN_COMMA)
 		return fail(p, t, "unexpected \",\"");
+	if (is_option(t))
+		return fail_option(p, t);
 	if (is_later(t))
 		return fail_later(p, t);
 	near = did_you_mean(t->text, t->len, words, nwords);
@@ -113,7 +133,7 @@ static int unexpected(struct parser *p, const char *const *words, size_t nwords)
 
 static bool ends_ports(const struct token *t)
 {
-	return !t || is_word(t, "from") || is_word(t, "comment");
+	return !t || is_word(t, "from") || is_word(t, "comment") || is_option(t);
 }
 
 static int parse_ports(struct parser *p)
@@ -193,7 +213,7 @@ static int parse_source(struct parser *p, const struct token *t, struct source *
 
 static bool ends_sources(const struct token *t)
 {
-	return !t || t->kind == TOKEN_COMMA || is_word(t, "from") || is_word(t, "comment");
+	return !t || t->kind == TOKEN_COMMA || is_word(t, "from") || is_word(t, "comment") || is_option(t);
 }
 
 static int parse_sources(struct parser *p)
@@ -316,6 +336,168 @@ static int parse_track(struct parser *p)
 	return 0;
 }
 
+/* ---- the options of allow ---- */
+
+static int fail_twice(struct parser *p, const char *word)
+{
+	return fail(p, &p->v[p->i - 1], "\"%s\" is said twice", word);
+}
+
+/* The number behind `word`, or an error. */
+static int parse_many(struct parser *p, const char *word, uint32_t *out)
+{
+	const struct token *t = peek(p);
+	unsigned long v;
+
+	if (!t || t->kind != TOKEN_WORD || !word_number(t->text, t->len, 1000000, &v))
+		return fail(p, t, "expected a number behind \"%s\": 1 to 1000000", word);
+	*out = v;
+	p->i++;
+	return 0;
+}
+
+static int parse_rate(struct parser *p, const char *word, struct rate *out)
+{
+	const struct token *t = peek(p);
+	char *why = NULL;
+
+	if (out->n)
+		return fail_twice(p, word);
+	if (!t || t->kind == TOKEN_COMMA)
+		return fail(p, t, "expected a rate behind \"%s\", such as: %s 30/min", word, word);
+	if (word_rate(t->text, t->len, out, &why))
+		return fail_why(p, t, why);
+	p->i++;
+	return accept(p, "burst") ? parse_many(p, "burst", &out->burst) : 0;
+}
+
+static bool source_length(const struct token *t, unsigned int max, uint8_t *out)
+{
+	unsigned long v;
+
+	if (!t || t->kind != TOKEN_WORD || t->text[0] != '/' || !word_number(t->text + 1, t->len - 1, max, &v))
+		return false;
+	*out = v;
+	return true;
+}
+
+static int parse_per(struct parser *p, struct limits *l)
+{
+	if (l->len4)
+		return fail_twice(p, "per");
+	if (!source_length(peek(p), 32, &l->len4))
+		return fail(p, peek(p), "expected two lengths behind \"per\", of IPv4 and of IPv6: per /24 /56");
+	p->i++;
+	if (!source_length(peek(p), 128, &l->len6))
+		return fail(p, peek(p), "expected the length of an IPv6 source too: per /%u /56", l->len4);
+	p->i++;
+	return 0;
+}
+
+/* Where the word stood, for what is found out at the end of the sentence. */
+struct seen {
+	const struct token *over, *per, *first;
+};
+
+static int parse_over(struct parser *p, struct limits *l, struct seen *seen)
+{
+	static const char *const words[] = { "drop", "reset", "observe", "ban" };
+	const struct token *t = peek(p);
+	char *why = NULL;
+
+	if (seen->over)
+		return fail_twice(p, "over");
+	seen->over = &p->v[p->i - 1];
+	while (l->over <= OVER_BAN && !accept(p, words[l->over]))
+		l->over++;
+	if (l->over > OVER_BAN) {
+		l->over = OVER_DROP;
+		return fail(p, t, "expected what becomes of what is over the limit: drop, reset, observe or ban DURATION");
+	}
+	if (l->over != OVER_BAN)
+		return 0;
+	t = peek(p);
+	if (!t || t->kind == TOKEN_COMMA)
+		return fail(p, t, "expected how long to ban: over ban 1h");
+	if (word_duration(t->text, t->len, &l->ban, &why))
+		return fail_why(p, t, why);
+	if (l->ban == 0 || l->ban > 10LL * 366 * 86400)
+		return fail(p, t, "a ban lasts a second at least and ten years at most, or is \"forever\"");
+	p->i++;
+	return 0;
+}
+
+static int parse_cookies(struct parser *p, struct limits *l)
+{
+	static const char *const words[] = { [COOKIES_AUTO] = "auto", [COOKIES_ALWAYS] = "always", [COOKIES_NEVER] = "never" };
+
+	if (l->cookies)
+		return fail_twice(p, "cookies");
+	for (unsigned int i = COOKIES_AUTO; i <= COOKIES_NEVER; i++) {
+		if (accept(p, words[i])) {
+			l->cookies = i;
+			return 0;
+		}
+	}
+	return fail(p, peek(p), "expected when to answer with SYN cookies: auto, always or never");
+}
+
+static int parse_option(struct parser *p, struct limits *l, struct seen *seen)
+{
+	const struct token *t = peek(p);
+
+	if (!seen->first)
+		seen->first = t;
+	if (accept(p, "limit"))
+		return parse_rate(p, "limit", &l->source);
+	if (accept(p, "global-limit"))
+		return parse_rate(p, "global-limit", &l->global);
+	if (accept(p, "connections"))
+		return l->connections ? fail_twice(p, "connections") : parse_many(p, "connections", &l->connections);
+	if (accept(p, "per")) {
+		seen->per = t;
+		return parse_per(p, l);
+	}
+	if (accept(p, "over"))
+		return parse_over(p, l, seen);
+	if (accept(p, "cookies"))
+		return parse_cookies(p, l);
+	return fail_option(p, t);
+}
+
+static int end_options(struct parser *p, struct limits *l, const struct seen *seen)
+{
+	const char *wrong;
+
+	if (seen->over && !limits_any(l))
+		return fail(p, seen->over, "\"over\" says what becomes of what is over a limit, and this sentence sets none");
+	if (seen->per && !l->source.n && !l->connections)
+		return fail(p, seen->per, "\"per\" says how large a source is, and this sentence sets no limit per source");
+	if (l->len4 == LIMIT_LEN4 && l->len6 == LIMIT_LEN6)
+		l->len4 = l->len6 = 0;
+	wrong = limits_wrong(l);
+	return wrong ? fail(p, seen->first, "%s", wrong) : 0;
+}
+
+static int parse_allow(struct parser *p)
+{
+	struct limits *l = &p->s->limits;
+	struct seen seen = { NULL };
+	int err = parse_ports(p);
+
+	while (!err) {
+		if (accept(p, "from"))
+			err = parse_sources(p);
+		else if (is_option(peek(p)))
+			err = parse_option(p, l, &seen);
+		else
+			break;
+	}
+	if (!err && seen.first && is_word(peek(p), "ban"))
+		return fail(p, peek(p), "\"ban\" follows \"over\": over ban 1h");
+	return err ? err : end_options(p, l, &seen);
+}
+
 static int parse_rule(struct parser *p)
 {
 	int err = parse_ports(p);
@@ -436,7 +618,7 @@ static int parse_list(struct parser *p)
 static const struct {
 	const char *word;
 	int (*parse)(struct parser *p);
-	const char *then[4];
+	const char *then[8];
 } kinds[] = {
 	[STMT_INTERFACE] = { "interface", parse_interface, { "mode" } },
 	[STMT_DEFAULT] = { "default", parse_default, { NULL } },
@@ -444,7 +626,7 @@ static const struct {
 	[STMT_TRACK] = { "track", parse_track, { "leases" } },
 	[STMT_ADMIN] = { "admin", parse_admin, { "from" } },
 	[STMT_EXEMPT] = { "exempt", parse_cut, { NULL } },
-	[STMT_ALLOW] = { "allow", parse_rule, { "from" } },
+	[STMT_ALLOW] = { "allow", parse_allow, { "from", "limit", "connections", "per", "global-limit", "over", "cookies" } },
 	[STMT_DENY] = { "deny", parse_rule, { "from" } },
 	[STMT_BLOCK] = { "block", parse_cut, { NULL } },
 	[STMT_LIST] = { "list", parse_list, { NULL } },
@@ -471,6 +653,8 @@ static int unknown_sentence(struct parser *p, const struct token *t)
 
 	if (t->kind == TOKEN_COMMA)
 		return fail(p, t, "unexpected \",\" at the start of a sentence");
+	if (is_option(t))
+		return fail_option(p, t);
 	if (is_later(t))
 		return fail(p, t, "this version of mxdp does not have \"%s\" sentences; leave them out", t->text);
 	for (size_t i = 0; i < NKINDS; i++)
@@ -484,7 +668,7 @@ static int unknown_sentence(struct parser *p, const struct token *t)
 static int parse_sentence(struct parser *p)
 {
 	const struct token *first = &p->v[0];
-	const char *words[5];
+	const char *words[9];
 	size_t kind, n = 0;
 	int err;
 
@@ -502,7 +686,7 @@ static int parse_sentence(struct parser *p)
 		return parse_comment(p);
 	if (!peek(p))
 		return 0;
-	while (n < 4 && kinds[kind].then[n]) {
+	while (n < 8 && kinds[kind].then[n]) {
 		words[n] = kinds[kind].then[n];
 		n++;
 	}
@@ -796,6 +980,7 @@ static void put_stmt(FILE *f, const struct stmt *s)
 			fputs(" from", f);
 			put_sources(f, s);
 		}
+		limits_print(&s->limits, f);
 		break;
 	case STMT_EXEMPT:
 	case STMT_BLOCK:
@@ -896,7 +1081,7 @@ static unsigned long leases_said(const struct stmt *s)
 bool stmt_same(const struct stmt *a, const struct stmt *b)
 {
 	return a->kind == b->kind && a->mode == b->mode && a->deny == b->deny && a->min == b->min && a->max == b->max &&
-	       leases_said(a) == leases_said(b) && same_text(a->name, b->name) && same_text(a->path, b->path) &&
+	       leases_said(a) == leases_said(b) && limits_same(&a->limits, &b->limits) && same_text(a->name, b->name) && same_text(a->path, b->path) &&
 	       same_set(a->ports, a->nports, b->ports, b->nports, sizeof(*a->ports), cmp_port) && same_sources(a, b) &&
 	       same_set(a->prefixes, a->nprefixes, b->prefixes, b->nprefixes, sizeof(*a->prefixes), prefix_cmp);
 }

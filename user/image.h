@@ -46,6 +46,12 @@ struct image {
 int image_compile(struct image *img, const struct rules *r, const struct service before[MXDP_SERVICES], struct diag *d);
 void image_free(struct image *img);
 
+/*
+ * The limits of the rules, strictest first, each once: v[1] to v[*n] are sentences that say them, and their places the numbers
+ * in the cells. The same for the same rules, in whatever order they stand. 0, or -E2BIG with the remedy in d.
+ */
+int image_limits(const struct rules *r, const struct stmt *v[MXDP_LIMITS], unsigned int *n, struct diag *d);
+
 /* Copies img's lines to `to` (nlines of them) as they must lie when lines[0] is line `first` of the map. */
 void image_place_lines(const struct image *img, uint32_t first, union mxdp_line *to);
 /* Copies img's bank likewise; `epoch` is stamped into it. */

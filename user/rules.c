@@ -105,6 +105,14 @@ static bool all_ports(const struct stmt *s)
 	return false;
 }
 
+static bool names_port(const struct stmt *s, uint16_t port)
+{
+	for (size_t i = 0; i < s->nports; i++)
+		if (s->ports[i].lo <= port && port <= s->ports[i].hi)
+			return true;
+	return false;
+}
+
 /* Sentences that are right by themselves and wrong to say. */
 static void check_reach(struct check *c, const struct stmt *s)
 {
@@ -124,6 +132,11 @@ static void check_reach(struct check *c, const struct stmt *s)
 		complain(c, DIAG_WARNING, s,
 			 "everybody can reach an admin port, blocked sources too; name the network you "
 			 "work from");
+	if (s->kind == STMT_ALLOW && names_port(s, 25) && (s->limits.source.n || s->limits.global.n) &&
+	    s->limits.over != OVER_OBSERVE)
+		complain(c, DIAG_WARNING, s,
+			 "a rate limit on port 25 holds up the mail of honest servers, which deliver in bursts; give the "
+			 "users' ports a sentence of their own, and port 25 at most \"connections\"");
 }
 
 static struct list *list_of(const struct check *c, const char *name)
@@ -490,14 +503,6 @@ static int fit(const struct rules *r, const struct stmt *s, const struct prefix 
 	return best;
 }
 
-static bool names_port(const struct stmt *s, uint16_t port)
-{
-	for (size_t i = 0; i < s->nports; i++)
-		if (s->ports[i].lo <= port && port <= s->ports[i].hi)
-			return true;
-	return false;
-}
-
 /* The sentence of one kind that fits host best; port 0: kinds without ports. */
 static const struct stmt *best_of(const struct rules *r, enum stmt_kind kind, const struct prefix *host, uint16_t port)
 {
@@ -525,7 +530,15 @@ static const struct stmt *blocked(const struct rules *r, const struct prefix *ho
 	return best_of(r, STMT_EXEMPT, host, 0) ? NULL : best_of(r, STMT_BLOCK, host, 0);
 }
 
-/* Of the sentences that allow or deny: the one whose source is most specific; on a tie deny wins. */
+/* Of two that fit equally well: deny before allow, and the stricter limit before the other. */
+static bool wins_tie(const struct stmt *s, const struct stmt *found)
+{
+	if (s->kind != found->kind)
+		return s->kind == STMT_DENY;
+	return s->kind == STMT_ALLOW && limit_cmp(s, found) < 0;
+}
+
+/* Of the sentences that allow or deny: the one whose source is most specific. */
 static const struct stmt *most_specific(const struct rules *r, const struct prefix *host, uint16_t port)
 {
 	bool exempt = best_of(r, STMT_EXEMPT, host, 0);
@@ -538,7 +551,7 @@ static const struct stmt *most_specific(const struct rules *r, const struct pref
 		one = fit(r, s, host, s->kind == STMT_ALLOW || !exempt);
 		if (one == FITS_NOT)
 			continue;
-		if (one > best || (one == best && s->kind == STMT_DENY && found->kind == STMT_ALLOW)) {
+		if (one > best || (one == best && wins_tie(s, found))) {
 			best = one;
 			found = s;
 		}
@@ -558,10 +571,10 @@ static struct judge_answer by_default(const struct rules *r, uint16_t port)
 			governs = s;
 	}
 	if (!said || said->deny)
-		return (struct judge_answer){ JUDGE_DENY, said };
+		return (struct judge_answer){ .says = JUDGE_DENY, .because = said };
 	if (governs)
-		return (struct judge_answer){ JUDGE_DENY, governs };
-	return (struct judge_answer){ JUDGE_DEFAULT_ALLOW, said };
+		return (struct judge_answer){ .says = JUDGE_DENY, .because = governs };
+	return (struct judge_answer){ .says = JUDGE_DEFAULT_ALLOW, .because = said };
 }
 
 /* Blocks left aside: may host open a connection? */
@@ -570,10 +583,11 @@ static struct judge_answer may_open(const struct rules *r, const struct prefix *
 	const struct stmt *s = admitted(r, host, port);
 
 	if (s)
-		return (struct judge_answer){ JUDGE_ADMIN, s };
+		return (struct judge_answer){ .says = JUDGE_ADMIN, .because = s };
 	s = most_specific(r, host, port);
 	if (s)
-		return (struct judge_answer){ s->kind == STMT_ALLOW ? JUDGE_ALLOW : JUDGE_DENY, s };
+		return (struct judge_answer){ s->kind == STMT_ALLOW ? JUDGE_ALLOW : JUDGE_DENY, s,
+					      s->kind == STMT_ALLOW && limits_any(&s->limits) && !best_of(r, STMT_EXEMPT, host, 0) };
 	return by_default(r, port);
 }
 
@@ -636,11 +650,11 @@ struct judge_answer rules_judge(const struct rules *r, const struct prefix *host
 
 	/* A blocked IPv4 address stays blocked in IPv6 clothes; but nothing is granted for its sake, admin least of all. */
 	dressed = ip4_inside(host, &ip4) && blocked(r, &ip4) && !best_of(r, STMT_EXEMPT, host, 0);
-	a = syn ? may_open(r, host, port) : (struct judge_answer){ JUDGE_NOT_BLOCKED, NULL };
+	a = syn ? may_open(r, host, port) : (struct judge_answer){ .says = JUDGE_NOT_BLOCKED };
 	if (syn && a.says == JUDGE_DENY && !open_to_anyone(r, port))
-		return (struct judge_answer){ JUDGE_CLOSED, a.because };
+		return (struct judge_answer){ .says = JUDGE_CLOSED, .because = a.because };
 	if (admitted(r, host, port))
 		return a;
 	s = blocked(r, dressed ? &ip4 : host);
-	return s ? (struct judge_answer){ JUDGE_BLOCKED, s } : a;
+	return s ? (struct judge_answer){ .says = JUDGE_BLOCKED, .because = s } : a;
 }

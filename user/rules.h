@@ -50,6 +50,30 @@ enum stmt_kind {
 
 enum attach_mode { MODE_NATIVE, MODE_GENERIC, MODE_AUTO };
 
+/* `30/min burst 60`: so many in so many seconds, and so many at once. n 0: not said. Without `burst` the burst is n. */
+struct rate {
+	uint32_t n, seconds, burst;
+};
+
+enum over { OVER_DROP, OVER_RESET, OVER_OBSERVE, OVER_BAN };
+enum cookies { COOKIES_UNSAID, COOKIES_AUTO, COOKIES_ALWAYS, COOKIES_NEVER };
+
+/*
+ * What an `allow` says of how much. The ports of one sentence share its limit: a source has one budget for all of them.
+ * `per /24 /56` makes sources of that size; /32 and /64 unless said.
+ */
+struct limits {
+	struct rate source; /* `limit` */
+	struct rate global; /* `global-limit`: of all sources together */
+	uint32_t connections;
+	uint8_t len4, len6; /* both 0: not said */
+	uint8_t over;       /* enum over */
+	uint8_t cookies;    /* enum cookies */
+	int64_t ban;        /* OVER_BAN: seconds, -1 for ever; else 0 */
+};
+#define LIMIT_LEN4 32
+#define LIMIT_LEN6 64
+
 /*
  * One sentence. Which members speak depends on kind:
  *   INTERFACE  name, mode (`interface eth0 mode native|generic|auto`)
@@ -58,6 +82,7 @@ enum attach_mode { MODE_NATIVE, MODE_GENERIC, MODE_AUTO };
  *   TRACK      leases (`track socket [leases 64k]`; "socket" is the only tracker so far. How many connections the lease
  *              table serves well: 1k to 1M, `64k` and `1M` understood, DEFAULT_LEASES unless said; rounded up to a power of two)
  *   ADMIN, ALLOW, DENY   ports, sources (empty: any)
+ *   ALLOW                also limits
  *   EXEMPT, BLOCK        sources
  *   LIST       name; prefixes given inline; path, min, max when from a file
  */
@@ -76,6 +101,7 @@ struct stmt {
 	char *path;              /* as written; relative to the file it stands in */
 	unsigned long min, max;  /* 0: not said */
 	unsigned long leases;    /* 0: not said */
+	struct limits limits;
 	char *comment;           /* text of `comment "..."`, or NULL */
 };
 
@@ -106,6 +132,8 @@ const char *port_name(uint16_t port);
 int word_prefix(const char *s, size_t n, struct prefix *out, char **why);
 /* "90", "10m", "1d12h", "forever", "-1" to seconds; -1 is forever. Overflow and junk: -EINVAL. */
 int word_duration(const char *s, size_t n, int64_t *seconds, char **why);
+/* "10/s", "30/min", "15/5s", "100/h"; burst is set to n. */
+int word_rate(const char *s, size_t n, struct rate *out, char **why);
 int prefix_cmp(const void *a, const void *b); /* family, address, length: parents before children */
 bool prefix_covers(const struct prefix *p, const struct prefix *of); /* is `of` inside p? */
 /* "192.0.2.1", "192.0.2.0/24": the length is left out for single hosts. buf of PREFIX_TEXT bytes. */
@@ -131,6 +159,25 @@ char *stmt_text(const struct stmt *s);
 bool stmt_same(const struct stmt *a, const struct stmt *b);
 void stmt_free(struct stmt *s);   /* what it points to, not s itself */
 void stmt_copy(struct stmt *to, const struct stmt *from); /* deep */
+
+/* ---- limits (limits.c) ---- */
+
+/* Does it hold anything back? (`cookies` alone does not.) */
+bool limits_any(const struct limits *l);
+bool limits_same(const struct limits *a, const struct limits *b);
+/* What is wrong with a limit whose words are right one by one, as a static text; or NULL. */
+const char *limits_wrong(const struct limits *l);
+/* " limit 30/min burst 60 connections 20": as it stands in a sentence, with a blank before each word. */
+void limits_print(const struct limits *l, FILE *to);
+/* The same without the first blank; "" when nothing is said. Malloc'd. */
+char *limits_text(const struct limits *l);
+/*
+ * Where two `allow` of one port are equally specific, the one that comes first here decides, in whatever order they stand:
+ * the lower rate, then fewer connections, the smaller burst, and so on; any limit before none.
+ */
+int limit_cmp(const struct stmt *a, const struct stmt *b);
+/* Names the sentence, its place and comment aside, in whatever order its ports and sources stand. */
+uint64_t limit_id(const struct stmt *s);
 
 /* ---- the model (rules.c) ---- */
 
@@ -170,6 +217,7 @@ enum judge_says { JUDGE_ALLOW, JUDGE_DEFAULT_ALLOW, JUDGE_ADMIN, JUDGE_DENY, JUD
 struct judge_answer {
 	enum judge_says says;
 	const struct stmt *because; /* the deciding sentence, or NULL: the default that nobody wrote */
+	bool limited;               /* JUDGE_ALLOW, under the limit of that sentence */
 };
 struct judge_answer rules_judge(const struct rules *r, const struct prefix *host, uint16_t port, bool syn);
 

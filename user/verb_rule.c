@@ -77,6 +77,8 @@ static char *done_text(const struct stmt *s, bool numeric)
 		fputs(" from", to);
 	}
 	put_sources(s, to);
+	if (s->kind == STMT_ALLOW)
+		limits_print(&s->limits, to);
 	fclose(to);
 	return text;
 }
@@ -159,6 +161,30 @@ static bool opposes(const struct rules *r, const struct stmt *s, const struct st
 	return false;
 }
 
+/* Two that allow the same to the same: the stricter limit holds, whichever was said last. */
+static bool limits_meet(const struct stmt *s, const struct stmt *t)
+{
+	if (s->kind != STMT_ALLOW || t->kind != STMT_ALLOW || !ports_meet(s, t) || limits_same(&s->limits, &t->limits))
+		return false;
+	for (size_t i = 0; i < source_count(s); i++)
+		for (size_t j = 0; j < source_count(t); j++)
+			if (equally_specific(source_at(s, i), source_at(t, j)))
+				return limit_cmp(s, t) != 0;
+	return false;
+}
+
+static void warn_limit(const struct stmt *s, const struct stmt *t, struct diag *d)
+{
+	__cleanup_free char *text = stmt_text(t), *place = place_text(t);
+
+	if (limit_cmp(t, s) < 0)
+		diag_warn(d, "the stricter limit of `%s` (%s) holds where both speak of the same source and port; "
+			     "`mxdp delete %s` takes that back", text, place, text);
+	else
+		diag_note(d, "this limit is stricter than `%s` (%s), and holds where both speak of the same source and port",
+			  text, place);
+}
+
 static void warn_opposites(const struct rules *r, const struct stmt *s, struct diag *d)
 {
 	bool wins = s->kind == STMT_DENY || s->kind == STMT_BLOCK;
@@ -166,6 +192,8 @@ static void warn_opposites(const struct rules *r, const struct stmt *s, struct d
 	for (size_t i = 0; i < r->n; i++) {
 		__cleanup_free char *text = NULL, *place = NULL;
 
+		if (limits_meet(s, &r->v[i]))
+			warn_limit(s, &r->v[i], d);
 		if (!opposes(r, s, &r->v[i]))
 			continue;
 		text = stmt_text(&r->v[i]);

@@ -414,3 +414,51 @@ int word_duration(const char *s, size_t n, int64_t *seconds, char **why)
 	*seconds = sum;
 	return 0;
 }
+
+/* ---- rates ---- */
+
+static int no_rate(const char *s, size_t n, char **why)
+{
+	return no(why, "\"%.*s\" is not a rate; write 10/s, 30/min, 15/5s or 100/h", clip(s, n), s);
+}
+
+/* "min", "5s", "hour": in seconds; 0: none of them. */
+static unsigned long rate_period(const char *s, size_t n)
+{
+	static const struct {
+		const char *name;
+		unsigned long seconds;
+	} unit[] = {
+		{ "s", 1 }, { "sec", 1 }, { "second", 1 }, { "m", 60 }, { "min", 60 }, { "minute", 60 },
+		{ "h", 3600 }, { "hour", 3600 }, { "d", 86400 }, { "day", 86400 },
+	};
+	unsigned long many = 1;
+	size_t digits = 0;
+
+	while (digits < n && s[digits] >= '0' && s[digits] <= '9')
+		digits++;
+	if (digits && !word_number(s, digits, 86400, &many))
+		return 0;
+	for (size_t i = 0; i < sizeof(unit) / sizeof(unit[0]); i++)
+		if (same_word(s + digits, n - digits, unit[i].name))
+			return many * unit[i].seconds;
+	return 0;
+}
+
+int word_rate(const char *s, size_t n, struct rate *out, char **why)
+{
+	const char *slash = memchr(s, '/', n);
+	unsigned long many, seconds;
+
+	if (!slash || !all_digits(s, slash - s))
+		return no_rate(s, n, why);
+	if (!word_number(s, slash - s, 1000000, &many))
+		return no(why, "the rate \"%.*s\" is out of range; 1/d to 1000000/s can be had", clip(s, n), s);
+	seconds = rate_period(slash + 1, n - (slash + 1 - s));
+	if (!seconds)
+		return no_rate(s, n, why);
+	if (seconds > 86400)
+		return no(why, "the rate \"%.*s\" counts over more than a day", clip(s, n), s);
+	*out = (struct rate){ many, seconds, many };
+	return 0;
+}

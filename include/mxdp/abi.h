@@ -67,6 +67,7 @@ _Static_assert(sizeof(union mxdp_line) == 64, "one cache line");
 
 #define MXDP_BANK_OBSERVE  0x1u /* count what would be dropped, drop nothing */
 #define MXDP_BANK_BLOCKS   0x2u /* some class is blocked: non-SYN packets need their class looked up */
+#define MXDP_BANK_CONNECTIONS 0x4u /* some limit counts connections */
 
 /* port[]: low byte is the service */
 #define MXDP_PORT_SERVICE  0x00ffu
@@ -90,9 +91,13 @@ enum mxdp_cell {
 	MXDP_CELL_ADMIN = 3,
 };
 
-/* What an `allow` says of how much. Rates are spacings: one SYN every `spacing` steps of 1/1024 jiffy; 0: no such limit. */
+/*
+ * What an `allow` says of how much. Rates are spacings: one SYN every `spacing` steps of a part of a jiffy; 0: no such
+ * limit. Limits are numbered by how strict they are: of two, the lower number holds more back.
+ */
 #define MXDP_LIMITS 64u
-#define MXDP_LIMIT_STEPS 1024u /* steps to a jiffy */
+#define MXDP_LIMIT_STEPS  1024u      /* steps to a jiffy, of a source */
+#define MXDP_GLOBAL_STEPS (1u << 20) /* the same, of all sources together */
 enum mxdp_over { MXDP_OVER_DROP = 0, MXDP_OVER_RESET = 1, MXDP_OVER_OBSERVE = 2, MXDP_OVER_BAN = 3 };
 struct mxdp_limit {
 	__u64 spacing, slack;               /* per source; slack: (burst - 1) * spacing */
@@ -110,7 +115,8 @@ _Static_assert(sizeof(struct mxdp_limit) == 64, "limit layout");
 struct mxdp_bank {
 	__u32 flags;
 	__u32 epoch;               /* the epoch this bank was filled for: for whoever looks into it, not for the packet path */
-	__u32 reserved[14];
+	__u64 ahead;               /* no word of a limit is further ahead of the clock than this, in steps */
+	__u32 reserved[12];
 	__u16 port[65536];         /* by destination port, host byte order */
 	__u32 dir4[65536];         /* cell by the first 16 bits of an IPv4 source */
 	__u32 dir6[65536];         /* cell by the first 16 bits of an IPv6 source */

@@ -351,7 +351,7 @@ int oracle_packet_reason(const struct mxdp_bank *b, const union mxdp_line *map, 
 		return MXDP_R_CLOSED;
 	if (syn || b->flags & MXDP_BANK_BLOCKS)
 		class_ = packet_class(b, map, nlines, host, &dressed);
-	cell = b->policy[class_][entry & MXDP_PORT_SERVICE];
+	cell = b->policy[class_][entry & MXDP_PORT_SERVICE] & MXDP_CELL_VERDICT;
 	if (b->class_flags[class_] & MXDP_CLASS_EXEMPT)
 		dressed = false;
 	if ((dressed || b->class_flags[class_] & MXDP_CLASS_BLOCKED) && cell != MXDP_CELL_ADMIN)

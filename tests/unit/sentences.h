@@ -94,6 +94,42 @@ static unused void add_list(struct stmt *s, uint64_t *seed)
 	s->max = dice(seed) % 2 ? 500 + dice(seed) % 100000 : 0;
 }
 
+static unused struct rate any_rate(uint64_t *seed)
+{
+	static const uint32_t seconds[] = { 1, 5, 60, 90, 300, 3600, 86400 };
+	struct rate r = { 1 + dice(seed) % 1000, seconds[dice(seed) % 7], 0 };
+
+	if (r.n > r.seconds * 1000)
+		r.n = r.seconds;
+	r.burst = dice(seed) % 2 ? r.n : 1 + r.n / 2 + dice(seed) % 8;
+	if (dice(seed) % 2 && (uint64_t)r.burst * r.seconds > 86400ULL * r.n)
+		r.burst = r.n;
+	return r;
+}
+
+static unused struct limits any_limits(uint64_t *seed)
+{
+	struct limits l = { .cookies = dice(seed) % 3 ? COOKIES_UNSAID : dice(seed) % 4 };
+
+	if (dice(seed) % 2)
+		l.source = any_rate(seed);
+	if (dice(seed) % 2)
+		l.connections = 1 + dice(seed) % 1000000;
+	if (dice(seed) % 4 == 0)
+		l.global = any_rate(seed);
+	if ((l.source.n || l.connections) && dice(seed) % 2) {
+		l.len4 = 1 + dice(seed) % 32;
+		l.len6 = 1 + dice(seed) % 128;
+		if (l.len4 == 32 && l.len6 == 64)
+			l.len4 = l.len6 = 0;
+	}
+	if (limits_any(&l))
+		l.over = dice(seed) % 4;
+	if (l.over == OVER_BAN)
+		l.ban = dice(seed) % 3 ? 1 + (int64_t)(dice(seed) % 1000000) : -1;
+	return limits_wrong(&l) ? any_limits(seed) : l;
+}
+
 static unused struct stmt any_sentence(uint64_t *seed)
 {
 	struct stmt s = { .kind = dice(seed) % (STMT_LIST + 1), .at = { xstrdup("mxdp.conf"), 1 + dice(seed) % 99, 1 } };
@@ -112,6 +148,8 @@ static unused struct stmt any_sentence(uint64_t *seed)
 		s.leases = dice(seed) % 2 ? 1024u << dice(seed) % 11 : 0;
 		break;
 	case STMT_ALLOW:
+		s.limits = any_limits(seed);
+		/* fallthrough */
 	case STMT_DENY:
 		add_ports(&s, seed);
 		add_sources(&s, seed, dice(seed) % 4);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 #include "oracle.h"
 
@@ -872,6 +873,223 @@ static void test_compiling_large_lists_is_quick(void **state)
 	assert_true(figures("a fifth of it IPv6", 1000000, 20, true) < 7000);
 }
 
+/* ---- limits ---- */
+
+/* The limit a SYN meets, as a sentence; NULL: none, or not allowed. */
+static const struct stmt *limit_met(const struct image *img, const struct rules *r, const char *from, uint16_t port)
+{
+	const struct stmt *v[MXDP_LIMITS];
+	struct prefix host = host_of(from);
+	uint8_t cell = img->bank->policy[image_class(img, &host)][img->bank->port[port] & MXDP_PORT_SERVICE];
+	struct diag d = { 0 };
+	unsigned int n;
+
+	assert_int_equal(image_limits(r, v, &n, &d), 0);
+	if (!(cell >> MXDP_CELL_LIMIT_SHIFT))
+		return NULL;
+	assert_int_equal(cell & MXDP_CELL_VERDICT, MXDP_CELL_ALLOW);
+	assert_in_range(cell >> MXDP_CELL_LIMIT_SHIFT, 1, n);
+	assert_true(img->bank->limit[cell >> MXDP_CELL_LIMIT_SHIFT].id == limit_id(v[cell >> MXDP_CELL_LIMIT_SHIFT]));
+	return v[cell >> MXDP_CELL_LIMIT_SHIFT];
+}
+
+struct met {
+	const char *from;
+	uint16_t port;
+	const char *limit; /* "" none */
+};
+
+static void check_limits(const char *text, const struct met *row, size_t n)
+{
+	struct rules r = rules_of(text);
+	struct image img;
+
+	compile(&img, &r, NULL);
+	for (size_t i = 0; i < n; i++) {
+		const struct stmt *s = limit_met(&img, &r, row[i].from, row[i].port);
+		char *said = s ? limits_text(&s->limits) : xstrdup("");
+
+		if (strcmp(said, row[i].limit))
+			fail_msg("%s to %u meets \"%s\", not \"%s\", under\n%s", row[i].from, row[i].port, said, row[i].limit, text);
+		free(said);
+	}
+	image_free(&img);
+	rules_free(&r);
+}
+#define check_met(text, ...) \
+	do { \
+		static const struct met rows[] = { __VA_ARGS__ }; \
+		check_limits(text, rows, sizeof(rows) / sizeof(rows[0])); \
+	} while (0)
+
+static void the_most_specific_allow_brings_its_limit(void **state)
+{
+	(void)state;
+	check_met("default deny\nadmin ssh from 198.51.100.0/24\nallow submission, imaps limit 30/min\n"
+		  "allow submission from 192.0.2.0/24 limit 5/s\nallow submission from 192.0.2.7\nallow smtp\n"
+		  "deny submission from 192.0.2.9\nallow any from 192.0.2.128/25 connections 9\nlist a 203.0.113.0/24\n"
+		  "allow imaps from @a\nexempt 192.0.2.200",
+		  { "203.0.113.1", 587, "limit 30/min" }, { "203.0.113.1", 993, "" }, { "198.51.100.1", 993, "limit 30/min" },
+		  { "198.51.100.1", 22, "" }, { "2001:db8::1", 587, "limit 30/min" }, { "2001:db8::1", 25, "" },
+		  { "192.0.2.1", 587, "limit 5/s" }, { "192.0.2.7", 587, "" }, { "192.0.2.9", 587, "" },
+		  { "192.0.2.129", 587, "connections 9" }, { "192.0.2.129", 25, "connections 9" },
+		  { "192.0.2.200", 587, "" }, { "192.0.2.200", 25, "" }, { "192.0.2.1", 993, "limit 30/min" });
+}
+
+static void on_a_tie_the_stricter_limit_holds_in_any_order(void **state)
+{
+	(void)state;
+	check_met("default deny\nallow imaps\nallow imaps limit 30/min\nallow imaps, pop3s limit 60/min connections 2\nallow pop3s",
+		  { "192.0.2.1", 993, "limit 30/min" }, { "192.0.2.1", 995, "limit 60/min connections 2" });
+	check_met("default deny\nallow pop3s\nallow imaps, pop3s limit 60/min connections 2\nallow imaps limit 30/min\nallow imaps",
+		  { "192.0.2.1", 993, "limit 30/min" }, { "192.0.2.1", 995, "limit 60/min connections 2" });
+	check_met("default deny\nallow imaps connections 5\nallow imaps connections 4",
+		  { "192.0.2.1", 993, "connections 4" });
+	check_met("default deny\nallow imaps limit 30/min burst 9\nallow imaps limit 60/2min burst 8",
+		  { "192.0.2.1", 993, "limit 60/2min burst 8" });
+}
+
+static void rates_lie_in_the_bank_as_spacings_of_the_clock(void **state)
+{
+	struct rules r = rules_of("default deny\nallow imaps limit 30/min burst 60 connections 20 global-limit 1000/s burst 1000 "
+				  "over reset\nallow pop3s limit 7/s per /24 /56 over ban forever");
+	const struct mxdp_limit *l;
+	struct timespec res;
+	struct image img;
+	uint64_t hz;
+
+	(void)state;
+	clock_getres(CLOCK_MONOTONIC_COARSE, &res);
+	hz = (1000000000 + res.tv_nsec / 2) / res.tv_nsec;
+	compile(&img, &r, NULL);
+	l = &img.bank->limit[1];
+	assert_int_equal(l->spacing, 2 * hz * 1024);
+	assert_int_equal(l->slack, 59 * 2 * hz * 1024);
+	assert_int_equal(l->global_spacing, (hz * (1 << 20) + 500) / 1000);
+	assert_int_equal(l->global_slack, 999 * l->global_spacing);
+	assert_int_equal(l->connections, 20);
+	assert_int_equal(l->len4, 32);
+	assert_int_equal(l->len6, 64);
+	assert_int_equal(l->over, MXDP_OVER_RESET);
+	assert_int_equal(img.bank->ahead, l->spacing + l->slack);
+	assert_true(img.bank->flags & MXDP_BANK_CONNECTIONS);
+	l = &img.bank->limit[2];
+	assert_in_range(l->spacing * 7, hz * 1024 - 7, hz * 1024 + 7);
+	assert_int_equal(l->len4, 24);
+	assert_int_equal(l->len6, 56);
+	assert_int_equal(l->over, MXDP_OVER_BAN);
+	assert_int_equal(l->ban_seconds, 0xffffffff);
+	assert_int_equal(img.bank->limit[3].id, 0);
+	image_free(&img);
+	rules_free(&r);
+}
+
+static void more_limits_than_a_cell_can_name_are_refused(void **state)
+{
+	char *text = xstrdup("default deny\n");
+	struct diag d = { 0 };
+	struct image img;
+	struct rules r;
+
+	(void)state;
+	for (int i = 0; i < 64; i++) {
+		char *more = xasprintf("%sallow %d connections %d\n", text, 2000 + i % 63, 1 + i % 63);
+
+		free(text);
+		text = more;
+	}
+	r = rules_of(text);
+	compile(&img, &r, NULL); /* the 64th says what the first says */
+	image_free(&img);
+	rules_free(&r);
+	text = xasprintf("%sallow 3000 connections 9\n", text);
+	r = rules_of(text);
+	assert_int_equal(image_compile(&img, &r, NULL, &d), -E2BIG);
+	assert_string_equal(d.msg[0].text, "mxdp.conf:66:1: the rules hold more than 63 limits; ports that may share one stand in "
+			    "one sentence, as in: allow submission, imaps limit 30/min");
+	diag_free(&d);
+	rules_free(&r);
+	free(text);
+}
+
+static uint16_t cookies_of(const char *text, uint16_t port)
+{
+	struct rules r = rules_of(text);
+	struct image img;
+	uint16_t bits;
+
+	compile(&img, &r, NULL);
+	bits = img.bank->port[port] & MXDP_PORT_COOKIES;
+	image_free(&img);
+	rules_free(&r);
+	return bits;
+}
+
+static void cookies_are_said_for_a_port(void **state)
+{
+	(void)state;
+	assert_int_equal(cookies_of("default deny\nallow smtp", 25), MXDP_PORT_COOKIES_AUTO);
+	assert_int_equal(cookies_of("default deny\nallow smtp", 587), 0);
+	assert_int_equal(cookies_of("default allow\nallow smtp", 80), 0);
+	assert_int_equal(cookies_of("default deny\nallow smtp cookies auto", 25), MXDP_PORT_COOKIES_AUTO);
+	assert_int_equal(cookies_of("default deny\nallow smtp cookies always", 25), MXDP_PORT_COOKIES_ALWAYS);
+	assert_int_equal(cookies_of("default deny\nallow smtp cookies never", 25), 0);
+	assert_int_equal(cookies_of("default deny\nallow smtp\nallow smtp from 192.0.2.1 cookies never", 25), 0);
+	assert_int_equal(cookies_of("default deny\nallow smtp cookies never\nallow smtp from 192.0.2.1 cookies auto", 25),
+			 MXDP_PORT_COOKIES_AUTO);
+	assert_int_equal(cookies_of("default deny\nallow smtp cookies auto\nallow any from 192.0.2.1 cookies always", 25),
+			 MXDP_PORT_COOKIES_ALWAYS);
+}
+
+/* Sentences thrown together; what the cell holds is what the plain judge says. */
+static void the_judge_and_the_cells_name_the_same_limit(void **state)
+{
+	static const char *const port[] = { "smtp", "imaps", "smtp, imaps", "20-30", "any", "pop3s" };
+	static const char *const from[] = { "", " from any", " from 192.0.2.0/24", " from 192.0.2.1", " from @a", " from 2001:db8::/32",
+					    " from 192.0.2.0/25, @a", " from 0.0.0.0/0" };
+	static const char *const limit[] = { "", "", " limit 5/s", " limit 300/min", " limit 30/min burst 2", " connections 3",
+					     " limit 5/s connections 3", " global-limit 9/s", " limit 5/s per /24 /56",
+					     " limit 5/s over reset" };
+	static const char *const host[] = { "192.0.2.1", "192.0.2.99", "192.0.2.200", "198.51.100.1", "2001:db8::1", "2001:db9::1" };
+	static const uint16_t at[] = { 25, 993, 995, 22, 80 };
+	unsigned int limited = 0;
+
+	(void)state;
+	oracle_seed(77);
+	for (int round = 0; round < 3000; round++) {
+		char *text = xstrdup("default deny\nlist a 192.0.2.0/26 2001:db8::1\n");
+		struct image img;
+		struct rules r;
+
+		for (unsigned int i = 2 + oracle_below(8); i; i--) {
+			bool deny = oracle_below(6) == 0, exempt = oracle_below(12) == 0;
+			char *more = exempt ? xasprintf("%sexempt %s\n", text, host[oracle_below(6)]) :
+				     xasprintf("%s%s %s%s%s\n", text, deny ? "deny" : "allow", port[oracle_below(deny ? 4 : 6)],
+					       from[oracle_below(8)], deny ? "" : limit[oracle_below(10)]);
+
+			free(text);
+			text = more;
+		}
+		r = rules_of(text);
+		compile(&img, &r, NULL);
+		for (unsigned int h = 0; h < 6; h++) {
+			for (unsigned int k = 0; k < 5; k++) {
+				struct prefix p = host_of(host[h]);
+				struct judge_answer a = rules_judge(&r, &p, at[k], true);
+				const struct stmt *s = limit_met(&img, &r, host[h], at[k]);
+
+				limited += a.limited;
+				if (!s != !a.limited || (s && !stmt_same(s, a.because)))
+					fail_msg("%s to %u: the cell and the judge name two limits, under\n%s", host[h], at[k], text);
+			}
+		}
+		image_free(&img);
+		rules_free(&r);
+		free(text);
+	}
+	assert_true(limited > 10000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -896,6 +1114,12 @@ int main(void)
 		cmocka_unit_test(test_1024_classes_fit_and_one_more_is_refused_by_name),
 		cmocka_unit_test(test_the_image_says_what_the_judge_says),
 		cmocka_unit_test(test_compiling_large_lists_is_quick),
+		cmocka_unit_test(the_most_specific_allow_brings_its_limit),
+		cmocka_unit_test(on_a_tie_the_stricter_limit_holds_in_any_order),
+		cmocka_unit_test(rates_lie_in_the_bank_as_spacings_of_the_clock),
+		cmocka_unit_test(more_limits_than_a_cell_can_name_are_refused),
+		cmocka_unit_test(cookies_are_said_for_a_port),
+		cmocka_unit_test(the_judge_and_the_cells_name_the_same_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,8 @@
 static const char whole[] =
 	"interface eth0 mode auto\ndefault deny\nobserve\ntrack socket leases 128k\n"
 	"admin ssh from @office, any comment \"us\"\nexempt 192.0.2.10, 2001:db8::/64\n"
-	"allow smtp\nallow 25, 1000-2000 from 10.0.0.0/8, @office\ndeny any from 203.0.113.9\nblock @drop\n"
+	"allow smtp\nallow 25, 1000-2000 from 10.0.0.0/8, @office limit 30/min burst 60 connections 20 per /24 /56 "
+	"global-limit 1000/s over ban 1h cookies always\ndeny any from 203.0.113.9\nblock @drop\n"
 	"list office 203.0.113.0/24 2001:db8:40::/48\nlist drop 192.0.2.1 file lists/drop.txt min 1 max 9\n";
 
 static void fill(struct rules *r)
@@ -171,9 +172,9 @@ static void another_format_is_named(void **state)
 	(void)state;
 	fill(&r);
 	blob = rules_freeze(&r, &len);
-	blob[8] = 2;
+	blob[8] = 3;
 	assert_int_equal(rules_thaw(&s, blob, len, &d), -EBADMSG);
-	assert_string_equal(told(&d), "E: the rules kept in the kernel have format 2 and this mxdp knows format 1; `mxdp apply` puts "
+	assert_string_equal(told(&d), "E: the rules kept in the kernel have format 3 and this mxdp knows format 2; `mxdp apply` puts "
 				      "the rules of the files in force");
 }
 

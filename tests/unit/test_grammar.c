@@ -59,6 +59,31 @@ static void every_sentence_is_understood_and_printed(void **state)
 		{ "allow smtp from 192.0.2.1 comment us", "allow smtp from 192.0.2.1 comment \"us\"" },
 		{ "list a comment \"say \\\"hi\\\", c:\\\\x # no comment\"", "list a comment \"say \\\"hi\\\", c:\\\\x # no comment\"" },
 		{ "observe comment \"\"", "observe comment \"\"" },
+		{ "allow submission limit 30/min", "allow submission limit 30/min" },
+		{ "allow submission limit 30/60s", "allow submission limit 30/min" },
+		{ "allow submission limit 30/minute burst 30", "allow submission limit 30/min" },
+		{ "allow submission limit 30/m burst 60", "allow submission limit 30/min burst 60" },
+		{ "allow submission limit 15/5s", "allow submission limit 15/5s" },
+		{ "allow submission limit 100/hour", "allow submission limit 100/h" },
+		{ "allow submission limit 10/second", "allow submission limit 10/s" },
+		{ "allow submission limit 5/day burst 2", "allow submission limit 5/d burst 2" },
+		{ "allow submission limit 7/90s", "allow submission limit 7/90s" },
+		{ "allow imaps connections 50", "allow imaps connections 50" },
+		{ "allow imaps connections 50 limit 60/min from 192.0.2.0/24, @a",
+		  "allow imaps from 192.0.2.0/24, @a limit 60/min connections 50" },
+		{ "allow imaps from @a connections 50 from @b", "allow imaps from @a, @b connections 50" },
+		{ "allow imaps connections 50 per /24 /56", "allow imaps connections 50 per /24 /56" },
+		{ "allow imaps connections 50 per /32 /64", "allow imaps connections 50" },
+		{ "allow smtp global-limit 2000/s burst 4000", "allow smtp global-limit 2000/s burst 4000" },
+		{ "allow smtp over drop global-limit 2000/s", "allow smtp global-limit 2000/s" },
+		{ "allow imaps limit 60/min over reset", "allow imaps limit 60/min over reset" },
+		{ "allow imaps limit 60/min over observe comment x", "allow imaps limit 60/min over observe comment \"x\"" },
+		{ "allow imaps limit 60/min over ban 1h", "allow imaps limit 60/min over ban 1h" },
+		{ "allow imaps limit 60/min over ban 90", "allow imaps limit 60/min over ban 90s" },
+		{ "allow imaps limit 60/min over ban forever", "allow imaps limit 60/min over ban forever" },
+		{ "allow smtp cookies auto", "allow smtp cookies auto" },
+		{ "allow smtp cookies always from any", "allow smtp cookies always" },
+		{ "allow smtp cookies never", "allow smtp cookies never" },
 		{ "default deny comment \"\xc3\xa4\"", "default deny comment \"\xc3\xa4\"" },
 	};
 
@@ -132,15 +157,12 @@ static void bad_input_is_refused_with_place_and_remedy(void **state)
 		{ "observe now", "E: mxdp.conf:1:9: unexpected \"now\"" },
 		{ "observe,", "E: mxdp.conf:1:8: unexpected \",\"" },
 		/* what later versions have */
-		{ "limit smtp 30/min", "E: mxdp.conf:1:1: this version of mxdp does not have \"limit\" sentences; leave them out" },
+		{ "limit smtp 30/min", "E: mxdp.conf:1:1: \"limit\" belongs to an \"allow\", as in: allow submission limit 30/min "
+				       "connections 20" },
 		{ "ban 192.0.2.1 for 1h", "E: mxdp.conf:1:1: this version of mxdp does not have \"ban\" sentences; leave them out" },
 		{ "proto icmp-echo deny", "E: mxdp.conf:1:1: this version of mxdp does not have \"proto\" sentences; leave them out" },
-		{ "allow smtp limit 30/min burst 60",
-		  "E: mxdp.conf:1:12: this version of mxdp does not have \"limit\"; leave it out" },
-		{ "allow imaps from 192.0.2.1 connections 50",
-		  "E: mxdp.conf:1:28: this version of mxdp does not have \"connections\"; leave it out" },
 		{ "block 192.0.2.1 for 1h", "E: mxdp.conf:1:17: this version of mxdp does not have \"for\"; leave it out" },
-		{ "allow limit", "E: mxdp.conf:1:7: this version of mxdp does not have \"limit\"; leave it out" },
+		{ "allow limit", "E: mxdp.conf:1:7: expected ports, such as: smtp, 587, 1000-2000" },
 		{ "list a 192.0.2.1 expire 26h", "E: mxdp.conf:1:18: this version of mxdp does not have \"expire\"; leave it out" },
 		{ "track netfilter",
 		  "E: mxdp.conf:1:7: this version of mxdp does not have \"track netfilter\"; it has \"track socket\"" },
@@ -177,7 +199,53 @@ static void bad_input_is_refused_with_place_and_remedy(void **state)
 		{ "block \"@a b\"",
 		  "E: mxdp.conf:1:7: \"@a b\" cannot be the name of a list; letters, digits, \"-\", \"_\" and \".\" can" },
 		{ "admin ssh", "E: mxdp.conf:1:10: expected \"from\" and the sources that shall never be locked out" },
-		{ "admin ssh limit 3", "E: mxdp.conf:1:11: this version of mxdp does not have \"limit\"; leave it out" },
+		{ "admin ssh limit 3", "E: mxdp.conf:1:11: expected \"from\" and the sources that shall never be locked out" },
+		/* limits */
+		{ "allow smtp limit", "E: mxdp.conf:1:17: expected a rate behind \"limit\", such as: limit 30/min" },
+		{ "allow smtp limit 30", "E: mxdp.conf:1:18: \"30\" is not a rate; write 10/s, 30/min, 15/5s or 100/h" },
+		{ "allow smtp limit 30/fortnight",
+		  "E: mxdp.conf:1:18: \"30/fortnight\" is not a rate; write 10/s, 30/min, 15/5s or 100/h" },
+		{ "allow smtp limit 30/", "E: mxdp.conf:1:18: \"30/\" is not a rate; write 10/s, 30/min, 15/5s or 100/h" },
+		{ "allow smtp limit /s", "E: mxdp.conf:1:18: \"/s\" is not a rate; write 10/s, 30/min, 15/5s or 100/h" },
+		{ "allow smtp limit 0/s", "E: mxdp.conf:1:18: the rate \"0/s\" is out of range; 1/d to 1000000/s can be had" },
+		{ "allow smtp limit 5/2d", "E: mxdp.conf:1:18: the rate \"5/2d\" counts over more than a day" },
+		{ "allow smtp limit 30/min limit 5/s", "E: mxdp.conf:1:25: \"limit\" is said twice" },
+		{ "allow smtp limit 30/min burst", "E: mxdp.conf:1:30: expected a number behind \"burst\": 1 to 1000000" },
+		{ "allow smtp limit 30/min burst 0", "E: mxdp.conf:1:31: expected a number behind \"burst\": 1 to 1000000" },
+		{ "allow smtp burst 60", "E: mxdp.conf:1:12: \"burst\" follows a rate: limit 30/min burst 60" },
+		{ "allow smtp limit 2000/s", "E: mxdp.conf:1:12: a limit per source is 1000/s at most; \"global-limit\" takes more" },
+		{ "allow smtp limit 1000/s burst 9",
+		  "E: mxdp.conf:1:12: the burst is less than the rate lets through in a hundredth of a second, so the rate could "
+		  "not be had; raise the burst" },
+		{ "allow smtp limit 1/h burst 25", "E: mxdp.conf:1:12: it would take more than a day until the burst is to be had "
+						   "again; lower the burst, or raise the rate" },
+		{ "allow smtp connections many", "E: mxdp.conf:1:24: expected a number behind \"connections\": 1 to 1000000" },
+		{ "allow smtp connections 5 connections 6", "E: mxdp.conf:1:26: \"connections\" is said twice" },
+		{ "allow smtp connections 5 per /24", "E: mxdp.conf:1:33: expected the length of an IPv6 source too: per /24 /56" },
+		{ "allow smtp connections 5 per 24",
+		  "E: mxdp.conf:1:30: expected two lengths behind \"per\", of IPv4 and of IPv6: per /24 /56" },
+		{ "allow smtp connections 5 per /24 /129",
+		  "E: mxdp.conf:1:34: expected the length of an IPv6 source too: per /24 /56" },
+		{ "allow smtp per /24 /56", "E: mxdp.conf:1:12: \"per\" says how large a source is, and this sentence sets no limit "
+					    "per source" },
+		{ "allow smtp over reset", "E: mxdp.conf:1:12: \"over\" says what becomes of what is over a limit, and this "
+					   "sentence sets none" },
+		{ "allow smtp limit 5/s over reject",
+		  "E: mxdp.conf:1:27: expected what becomes of what is over the limit: drop, reset, observe or ban DURATION" },
+		{ "allow smtp limit 5/s over ban", "E: mxdp.conf:1:30: expected how long to ban: over ban 1h" },
+		{ "allow smtp limit 5/s over ban 0",
+		  "E: mxdp.conf:1:31: a ban lasts a second at least and ten years at most, or is \"forever\"" },
+		{ "allow smtp limit 5/s ban 1h", "E: mxdp.conf:1:22: \"ban\" follows \"over\": over ban 1h" },
+		{ "allow smtp global-limit 5/s over ban 1h",
+		  "E: mxdp.conf:1:12: \"over ban\" needs a limit per source (limit or connections): what all sources do together "
+		  "is nobody's fault" },
+		{ "allow smtp cookies", "E: mxdp.conf:1:19: expected when to answer with SYN cookies: auto, always or never" },
+		{ "allow smtp cookies never cookies auto", "E: mxdp.conf:1:26: \"cookies\" is said twice" },
+		{ "allow smtp limt 5/s", "E: mxdp.conf:1:12: unexpected \"limt\"; did you mean \"limit\"?" },
+		{ "deny smtp limit 5/s",
+		  "E: mxdp.conf:1:11: \"limit\" belongs to an \"allow\", as in: allow submission limit 30/min connections 20" },
+		{ "block 192.0.2.1 connections 5", "E: mxdp.conf:1:17: \"connections\" belongs to an \"allow\", as in: allow "
+						   "submission limit 30/min connections 20" },
 		/* lists */
 		{ "list", "E: mxdp.conf:1:5: expected the name of a list" },
 		{ "list @office 192.0.2.1", "E: mxdp.conf:1:6: a list is declared without \"@\": list office" },
@@ -425,6 +493,17 @@ static void sentences_that_say_the_same_are_the_same(void **state)
 		{ "list a file x", "list a file y", false },
 		{ "list a file x min 5", "list a file x", false },
 		{ "track socket", "track socket leases 128k", false },
+		{ "allow smtp limit 30/min connections 5", "allow smtp connections 5 limit 30/60s burst 30", true },
+		{ "allow smtp connections 5 per /32 /64", "allow smtp connections 5 over drop", true },
+		{ "allow smtp limit 30/min", "allow smtp", false },
+		{ "allow smtp limit 30/min", "allow smtp limit 30/min burst 31", false },
+		{ "allow smtp limit 30/min", "allow smtp limit 60/2min", false },
+		{ "allow smtp limit 30/min", "allow smtp global-limit 30/min", false },
+		{ "allow smtp connections 5", "allow smtp connections 6", false },
+		{ "allow smtp connections 5", "allow smtp connections 5 per /24 /64", false },
+		{ "allow smtp connections 5", "allow smtp connections 5 over reset", false },
+		{ "allow smtp limit 30/min over ban 1h", "allow smtp limit 30/min over ban 2h", false },
+		{ "allow smtp", "allow smtp cookies auto", false },
 	};
 
 	(void)state;
@@ -437,6 +516,35 @@ static void sentences_that_say_the_same_are_the_same(void **state)
 		if (stmt_same(&r.v[0], &r.v[1]) != row[i].same || stmt_same(&r.v[1], &r.v[0]) != row[i].same)
 			fail_msg("\"%s\" and \"%s\": not as promised", row[i].a, row[i].b);
 		assert_true(stmt_same(&r.v[0], &r.v[0]));
+	}
+}
+
+static void the_id_of_a_limit_is_the_sentence_in_any_order(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} row[] = {
+		{ "allow smtp, imap limit 30/min", "allow 143, 25 limit 30/60s comment \"x\"", true },
+		{ "allow smtp from 192.0.2.1, @a limit 30/min", "allow smtp from @a, 192.0.2.1 limit 30/min", true },
+		{ "allow smtp limit 30/min", "allow smtp from any limit 30/min", true },
+		{ "allow smtp limit 30/min", "allow imap limit 30/min", false },
+		{ "allow smtp limit 30/min", "allow smtp limit 30/min connections 5", false },
+		{ "allow smtp limit 30/min", "allow smtp from @a limit 30/min", false },
+		{ "allow smtp from @b limit 30/min", "allow smtp from @a limit 30/min", false },
+		{ "allow 25-26 limit 30/min", "allow 25, 26 limit 30/min", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		__cleanup_diag struct diag d = { 0 };
+		__cleanup_rules struct rules r = { 0 };
+
+		assert_int_equal(parse(&r, row[i].a, &d) ?: parse(&r, row[i].b, &d), 0);
+		if ((limit_id(&r.v[0]) == limit_id(&r.v[1])) != row[i].same)
+			fail_msg("\"%s\" and \"%s\": not as promised", row[i].a, row[i].b);
+		assert_int_equal(limit_cmp(&r.v[0], &r.v[1]) == 0, row[i].same);
+		assert_int_equal(limit_cmp(&r.v[0], &r.v[1]) < 0, limit_cmp(&r.v[1], &r.v[0]) > 0);
 	}
 }
 
@@ -505,6 +613,7 @@ int main(void)
 		cmocka_unit_test(the_command_line_is_the_same_sentence),
 		cmocka_unit_test(a_path_on_the_command_line_is_meant_from_where_one_stands),
 		cmocka_unit_test(sentences_that_say_the_same_are_the_same),
+		cmocka_unit_test(the_id_of_a_limit_is_the_sentence_in_any_order),
 		cmocka_unit_test(what_is_printed_is_read_back_as_the_same),
 		cmocka_unit_test(torn_and_mixed_sentences_are_survived),
 	};

@@ -52,6 +52,10 @@ static void what_may_be_a_mistake_is_warned_of(void **state)
 		{ OFFICE "allow smtp", "" },
 		{ OFFICE "allow imap, pop3\ndefault deny\ndefault deny\nobserve\nobserve", "" },
 		{ OFFICE "deny any from 192.0.2.0/24\ndeny smtp\nblock 192.0.2.1", "" },
+		{ OFFICE "allow smtp, submission limit 30/min",
+		  "W: mxdp.conf:2:1: a rate limit on port 25 holds up the mail of honest servers, which deliver in bursts; give the "
+		  "users' ports a sentence of their own, and port 25 at most \"connections\"" },
+		{ OFFICE "allow smtp connections 50 over reset\nallow submission limit 30/min\nallow smtp limit 9/s over observe", "" },
 		{ "allow smtp", NO_ADMIN },
 		{ "default deny\nallow ssh", NO_ADMIN },
 		{ "default allow", "" },
