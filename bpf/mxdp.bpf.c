@@ -21,6 +21,7 @@
 #include <mxdp/abi.h>
 #include "maps.h"
 #include "clock.h"
+#include "trial.h"
 #include "parse.h"
 #include "sane.h"
 #include "lease.h"
@@ -53,12 +54,17 @@ static __always_inline int filter(struct xdp_md *ctx)
 	struct pkt p;
 	__u8 cell;
 
+	probing = probe_of(ctx) != NULL;
+	frame_len = ctx->data_end - ctx->data;
+
 	/* One word names the policy: everything below reads the one bank it chose. */
 	epoch = *(volatile __u32 *)&state.epoch;
+	if (trial_over(epoch)) {
+		if (cfg.attached_on_trial == epoch && !probing)
+			return verdict(ctx, 0, frame_len, false, 0, NO_PORT, MXDP_R_TRIAL_OVER);
+		epoch++;
+	}
 	b = &banks[epoch & 1];
-	probing = probe_of(ctx) != NULL;
-
-	frame_len = ctx->data_end - ctx->data;
 
 	tcp = lane_find(ctx, &lane);
 	if (tcp) {

@@ -497,7 +497,30 @@ static int dir_enter(struct datapath *dp, struct diag *d)
 	return err;
 }
 
-int dp_open(struct datapath **out, const char *bpffs, enum dp_open how, struct diag *d)
+/* -EAGAIN: the trial of the first policy was over, and with it the directory is gone. */
+static int dp_enter(struct datapath *dp, struct diag *d)
+{
+	int err;
+
+	while ((err = dir_enter(dp, d)) == -EAGAIN) {
+		mx_close(&dp->dir);
+		dp->dir = -1;
+	}
+	if (!err && pin_exists(dp, "now"))
+		err = now_open(dp, d);
+	else if (!err && dp->how != DP_CREATE)
+		err = -ENOENT;
+	if (err || dp->how == DP_LOOK || !trial_over(dp))
+		return err;
+	err = trial_settle(dp, d);
+	if (err || dp->have)
+		return err;
+	mx_close(&dp->dir);
+	dp->dir = -1;
+	return -EAGAIN;
+}
+
+static int open_once(struct datapath **out, const char *bpffs, enum dp_open how, struct diag *d)
 {
 	struct datapath *dp;
 	int err = place_check(bpffs, how, d);
@@ -508,14 +531,8 @@ int dp_open(struct datapath **out, const char *bpffs, enum dp_open how, struct d
 	log_start();
 	dp = xcalloc(1, sizeof(*dp));
 	*dp = (struct datapath){.root = xasprintf("%s/mxdp", bpffs), .dir = -1, .how = how, .now = DP_GENERATION_NONE};
-	while ((err = dir_enter(dp, d)) == -EAGAIN) {
-		mx_close(&dp->dir);
-		dp->dir = -1;
-	}
-	if (!err && pin_exists(dp, "now"))
-		err = now_open(dp, d);
-	else if (!err && how != DP_CREATE)
-		err = -ENOENT;
+	while ((err = dp_enter(dp, d)) == -EAGAIN)
+		;
 	if (err) {
 		dp_close(dp);
 		return err;
@@ -524,6 +541,24 @@ int dp_open(struct datapath **out, const char *bpffs, enum dp_open how, struct d
 		grace_start(dp);
 	*out = dp;
 	return 0;
+}
+
+/* What a look shows is so: a trial that is over is settled by a writer first. */
+int dp_open(struct datapath **out, const char *bpffs, enum dp_open how, struct diag *d)
+{
+	int err = open_once(out, bpffs, how, d);
+
+	if (err || how != DP_LOOK || !trial_over(*out))
+		return err;
+	dp_close(take(*out));
+	err = open_once(out, bpffs, DP_CHANGE, d);
+	if (err)
+		return err;
+	dp_close(take(*out));
+	err = open_once(out, bpffs, how, d);
+	if (!err)
+		(*out)->settled = true;
+	return err;
 }
 
 void dp_close(struct datapath *dp)

@@ -34,6 +34,7 @@ enum dp_open { DP_LOOK, DP_CHANGE, DP_CREATE };
  * -ENOENT, without a message, when mxdp has no pins there. DP_CREATE makes the directory (and mounts bpffs when nothing
  * is mounted and the path is the default). Refuses: not bpffs, directory not ours or not 0700, symlink, pin of another type or size,
  * schema other than MXDP_ABI (-EPROTO, saying how to replace), another netns's sysfs where the pins are hidden (says nsenter).
+ * A trial that is over is settled first, for looking too, with a note in d.
  */
 int dp_open(struct datapath **dp, const char *bpffs, enum dp_open how, struct diag *d);
 void dp_close(struct datapath *dp);
@@ -53,6 +54,39 @@ int dp_port_services(struct datapath *dp, uint8_t out[65536], struct diag *d);
  * differs from what is there, the table is made anew and the programs are replaced, as when the trie grows.
  */
 int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d);
+
+/* ---- a policy on trial (dp_trial.c) ---- */
+
+/*
+ * dp_put(), on trial: when dp_confirm() has not come `seconds` later, packets are judged by the policy of before again, and
+ * pass on interfaces attached meanwhile (dp_attach() behind this, before dp_close()). Nothing has to run for that. `back`:
+ * the image of the policy in force, used only where dp_put_grows() says so; NULL otherwise.
+ */
+int dp_put_trial(struct datapath *dp, const struct image *img, const struct image *back, uint32_t lease_lines,
+		 unsigned int seconds, struct diag *d);
+/* Would putting img need larger tables, so that both policies must be put into them? */
+bool dp_put_grows(const struct datapath *dp, const struct image *img, uint32_t lease_lines);
+/* -ENOENT: nothing is on trial. -ETIME, without a message: too late, what was before is in force. */
+int dp_confirm(struct datapath *dp, struct diag *d);
+/* What was before is in force again; what the trial attached is detached. The first policy ever: all is removed. */
+int dp_take_back(struct datapath *dp, struct diag *d);
+/*
+ * Everything that changes rules, lists or interfaces asks this first: while another command's policy is on trial, -EBUSY
+ * with the remedy. Bans and detaching are free.
+ */
+int dp_change_allowed(const struct datapath *dp, struct diag *d);
+
+enum dp_trial_end { DP_TRIAL_NONE, DP_TRIAL_CONFIRMED, DP_TRIAL_TAKEN_BACK };
+struct dp_trial {
+	bool running;
+	bool first;               /* nothing was in force before it */
+	uint32_t epoch;           /* names the last trial; 0: there never was one */
+	unsigned int seconds_left;
+	enum dp_trial_end end;    /* of the last one, when none is running */
+};
+void dp_trial(const struct datapath *dp, struct dp_trial *t);
+/* Did this open find a trial over, and put what was before in force? It has said so in its d. */
+bool dp_settled(const struct datapath *dp);
 
 /* ---- interfaces ---- */
 

@@ -352,12 +352,32 @@ static enum dp_mode dev_mode(const struct dp_dev *dev)
 	return dev_running(dev, &r) ? r.mode : DP_GENERIC;
 }
 
+/* Which trial attached the interface? 0: none. */
+static uint32_t dev_trial(const struct dp_dev *dev)
+{
+	__cleanup_view struct dp_view v = {};
+
+	return dev->counters_fd < 0 || ledger_map(dev, &v, false) ? 0 : ((const struct dp_ledger *)v.p)->trial_epoch;
+}
+
+static int dev_trial_note(const struct dp_dev *dev, uint32_t epoch, struct diag *d)
+{
+	__cleanup_view struct dp_view v = {};
+	int err = ledger_map(dev, &v, true);
+
+	if (err)
+		diag_error(d, "%s: cannot map its counters: %s", dev->name, strerror(-err));
+	else
+		((struct dp_ledger *)v.p)->trial_epoch = epoch;
+	return err;
+}
+
 static int dev_load(const struct dp_dev *dev, const struct dp_generation *g, enum dp_mode mode, bool frags,
 		    struct diag *d)
 {
 	struct dp_load l = {
 		.g = g, .counters_fd = dev->counters_fd, .ports_fd = dev->ports_fd, .rows = dev->rows,
-		.shared = rows_shared(dev, mode), .frags = frags,
+		.shared = rows_shared(dev, mode), .frags = frags, .trial_epoch = dev_trial(dev),
 	};
 	__cleanup_close int fd = dp_loader(&l, d);
 	int err;
@@ -698,7 +718,7 @@ static int attach_mode(struct datapath *dp, struct dp_dev *dev, int ifindex, enu
 static int attach_any(struct datapath *dp, struct dp_dev *dev, int ifindex, enum dp_mode mode, struct diag *d)
 {
 	size_t errors = d->errors;
-	int err = dev_make(dp, dev, d);
+	int err = dev_make(dp, dev, d) ?: dev_trial_note(dev, trial_running(dp) ? dp_epoch(dp) : 0, d);
 
 	if (err || mode != DP_AUTO)
 		return err ?: attach_mode(dp, dev, ifindex, mode, false, d);
@@ -788,6 +808,10 @@ static int attach_again(struct datapath *dp, struct dp_dev *dev, int ifindex, en
 		return -EBUSY;
 	}
 	if (dev->link_fd >= 0 && dev->link_ifindex) {
+		if (mode != DP_AUTO && mode != r.mode && trial_running(dp)) {
+			diag_note(d, "%s: goes over to %s mode when the policy is confirmed", dev->name, mode_word(mode));
+			return 0;
+		}
 		if (mode != DP_AUTO && mode != r.mode)
 			return attach_other_mode(dp, dev, ifindex, mode, r.mode, d);
 		if (made_look(dev, r.id).build != program_build())
@@ -908,7 +932,7 @@ int dp_attach(struct datapath *dp, const char *ifname, enum dp_mode mode, struct
 	}
 	if (!ifindex)
 		return no_interface(dp, ifname, d);
-	err = follow_names(dp, ifname, d);
+	err = dp_change_allowed(dp, d) ?: follow_names(dp, ifname, d);
 	if (err)
 		return err;
 	err = dev_open(dp, ifname, &dev, d);
@@ -958,6 +982,26 @@ int dp_detach(struct datapath *dp, const char *ifname, struct diag *d)
 	err = detach_one(dp, ifname, d);
 	work_end(dp);
 	return err ?: remove_if_last(dp, d);
+}
+
+int detach_trial(struct datapath *dp, uint32_t epoch, struct diag *d)
+{
+	__cleanup_free char (*name)[IFNAMSIZ] = NULL;
+	size_t n;
+	int err = dev_names(dp, &name, &n, d) ?: work_begin(dp, d);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < n; i++) {
+		__cleanup_dev struct dp_dev dev = DP_DEV_NONE;
+		int one = dev_open(dp, name[i], &dev, d);
+
+		if (!one && dev_trial(&dev) == epoch)
+			one = detach_one(dp, name[i], d);
+		err = err ?: one;
+	}
+	work_end(dp);
+	return err;
 }
 
 int dp_detach_all(struct datapath *dp, struct diag *d)

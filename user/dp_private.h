@@ -28,6 +28,17 @@
  * rename. Killed before the rename: the links go back to the old programs. Killed after: only the old maps are left to
  * remove.
  *
+ * A policy on trial. revert_at carries the number of the epoch it ends; written before the epoch is stored, it means
+ * nothing until then, and nothing once another epoch is. Killed before the flip: the old policy, not on trial. Killed
+ * after: the new one, on trial, and the packet path goes back by itself when the time has come, to the other bank under
+ * epoch + 1. Going back for good stores that epoch: packets notice no difference. Confirming stores epoch + 2, the same
+ * bank; the trial ends in the same store, and leases of either epoch are void. The other bank is nobody's until one of
+ * the two is done: no put while a trial runs.
+ * What a new generation needs for the way back it brings along: the old policy lies in its other bank from the start.
+ * An interface that the trial attaches has its epoch in the loader's page, and in its program's constants: past the
+ * trial's end that program passes everything, for the policy of before never spoke of this interface. Going back detaches it before
+ * it stores the epoch; killed in between, the trial goes on without it.
+ *
  * A new program for one interface is pinned over now/prog/DEV first and the link updated after: killed between, the
  * rule brings the link forward.
  */
@@ -87,7 +98,8 @@ struct dp_made {
 };
 struct dp_ledger {
 	struct dp_made made[2]; /* of the program that runs, and of the one that is to take its place, in any order */
-	uint8_t reserved[DP_PAGE - 32];
+	uint32_t trial_epoch;   /* of the trial that attached the interface; 0: none did */
+	uint8_t reserved[DP_PAGE - 36];
 };
 _Static_assert(sizeof(struct dp_ledger) == DP_PAGE, "ledger layout");
 #define DP_LEDGER_CELLS (DP_PAGE / sizeof(struct mxdp_count))
@@ -119,6 +131,8 @@ struct datapath {
 	bool have;  /* `now` is there and open */
 	struct dp_generation now;
 	struct dp_grace grace;
+	bool trial_is_mine; /* the trial that runs was begun by this open */
+	bool settled;
 };
 
 /* A descriptor of one's own, or negative errno. */
@@ -200,6 +214,7 @@ struct dp_load {
 	uint32_t rows;
 	bool shared; /* two CPUs may count in one row at once */
 	bool frags;  /* in: try; out: the program has it */
+	uint32_t trial_epoch; /* of the trial that attaches the interface */
 };
 int program_load(struct dp_load *l, struct diag *d);
 /* program_load(), unless a test has put a smaller program in its place: the verifier takes half a second for ours. */
@@ -210,6 +225,24 @@ uint32_t program_id(int fd);
 /* libbpf's words while something was tried: started, then the last lines of it (static storage). */
 void log_start(void);
 const char *log_tail(void);
+
+/* ---- trials (dp_trial.c) ---- */
+
+/* The packet path's clock, and how fast it goes; a test has its own. */
+extern int (*dp_jiffies)(uint64_t *now);
+uint64_t jiffies_per_second(void);
+bool trial_running(const struct datapath *dp);
+bool trial_over(const struct datapath *dp);
+/* What epoch, not in force yet, will be: on trial from now on, or (seconds 0) lasting. */
+int trial_mark(struct mxdp_state *st, uint32_t epoch, unsigned int seconds, bool first, struct diag *d);
+/* dp_take_back() for a trial that is over, with a note. */
+int trial_settle(struct datapath *dp, struct diag *d);
+/* Takes the filter off what that trial attached (dp_attach.c). */
+int detach_trial(struct datapath *dp, uint32_t epoch, struct diag *d);
+
+/* ---- putting (dp_put.c) ---- */
+
+void flip(struct mxdp_state *st, uint32_t epoch);
 
 /* ---- grace (dp_put.c) ---- */
 

@@ -103,6 +103,13 @@ int grace_wait(struct datapath *dp, struct diag *d)
 	return err;
 }
 
+/* What is to be put; seconds not 0: on trial, and then `back` is what is in force, or NULL where no tables grow. */
+struct put {
+	const struct image *img, *back;
+	uint32_t lease_lines;
+	unsigned int seconds;
+};
+
 /* ---- what goes with a bank ---- */
 
 static char *bank_pin(const char *dir, const char *what, uint32_t bank)
@@ -203,6 +210,30 @@ static int services_write(struct datapath *dp, const char *dir, const struct ima
 	return 0;
 }
 
+/*
+ * Numbers that a trial gives out are known to the policy of before too: after the way back they keep their counters, and
+ * go to nobody else.
+ */
+static int services_tell(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
+{
+	__cleanup_free char *rel = bank_pin(dir, "services", epoch & 1);
+	struct bpf_map_info info;
+	__cleanup_close int fd = pin_get_map(dp, rel, sizeof(struct dp_services_pin), 1, &info, d);
+	__cleanup_view struct dp_view v = {};
+	struct dp_services_pin *s;
+	int err = fd < 0 ? fd : view_map(&v, fd, 0, sizeof(*s), true);
+
+	if (err) {
+		diag_error(d, "cannot write %s/%s: %s; the policy in force stays", dp->root, rel, strerror(-err));
+		return err;
+	}
+	s = v.p;
+	for (unsigned int i = 1; i < MXDP_SERVICES; i++)
+		if (!s->v[i].key[0])
+			memcpy(s->v[i].key, img->services[i].key, sizeof(s->v[i].key));
+	return 0;
+}
+
 /* Each bank has one half of the lines; lines 0 and 1 are never used. */
 static uint32_t trie_room(uint32_t lines)
 {
@@ -229,7 +260,7 @@ static int bank_write(const struct dp_generation *g, const struct image *img, ui
 	return 0;
 }
 
-static void flip(struct mxdp_state *st, uint32_t epoch)
+void flip(struct mxdp_state *st, uint32_t epoch)
 {
 	__atomic_store_n(&st->flipped_ns, DP_FLIP_UNDER_WAY, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&st->epoch, epoch, __ATOMIC_SEQ_CST);
@@ -357,12 +388,23 @@ static int generation_maps(const struct datapath *dp, struct dp_generation *g, s
 	return g->lease_fd < 0 ? g->lease_fd : 0;
 }
 
-static int generation_make(struct datapath *dp, struct dp_generation *g, const struct image *img, uint32_t epoch,
+static int bank_make(struct datapath *dp, const struct dp_generation *g, const struct image *img, uint32_t epoch,
+		     struct diag *d)
+{
+	return frozen_write(dp, "next", img, epoch, d) ?: services_write(dp, "next", img, epoch, d) ?:
+	       bank_write(g, img, epoch, d);
+}
+
+static int generation_make(struct datapath *dp, struct dp_generation *g, const struct put *p, uint32_t epoch,
 			   struct diag *d)
 {
-	return generation_maps(dp, g, d) ?: generation_state(dp, g, epoch, d) ?: generation_pin(dp, g, d) ?:
-	       frozen_write(dp, "next", img, epoch, d) ?: services_write(dp, "next", img, epoch, d) ?:
-	       bank_write(g, img, epoch, d);
+	int err = generation_maps(dp, g, d) ?: generation_state(dp, g, epoch, d) ?:
+		  trial_mark(g->state, epoch, p->seconds, !dp->have, d) ?: generation_pin(dp, g, d) ?:
+		  bank_make(dp, g, p->img, epoch, d);
+
+	if (err || !p->seconds || !dp->have)
+		return err;
+	return bank_make(dp, g, p->back, epoch - 1, d) ?: services_tell(dp, "next", p->img, epoch - 1, d);
 }
 
 /* `next` becomes `now`; what was `now` is in `next` then, to be removed. */
@@ -377,29 +419,38 @@ static int generation_swap(struct datapath *dp, struct diag *d)
 	return err;
 }
 
-static int generation_replace(struct datapath *dp, struct dp_generation *g, const struct image *img, uint32_t epoch,
+static int generation_replace(struct datapath *dp, struct dp_generation *g, const struct put *p, uint32_t epoch,
 			      struct diag *d)
 {
-	int err = generation_make(dp, g, img, epoch, d);
+	int err = generation_make(dp, g, p, epoch, d);
 
 	if (err || !dp->have)
 		return err ?: generation_swap(dp, d);
-	err = recycle_all(dp, img, d) ?: replace_all(dp, g, d) ?: generation_swap(dp, d);
+	/* programs take a while to load: the time counts from here */
+	err = recycle_all(dp, p->img, d) ?: replace_all(dp, g, d) ?: trial_mark(g->state, epoch, p->seconds, false, d) ?:
+	      generation_swap(dp, d);
 	if (err)
 		replace_undo(dp, d);
 	return err;
 }
 
-static int put_new(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d)
+static uint32_t trie_lines_of(const struct put *p)
+{
+	uint32_t lines = trie_lines_for(p->img), back = p->back ? trie_lines_for(p->back) : 0;
+
+	return lines > back ? lines : back;
+}
+
+static int put_new(struct datapath *dp, const struct put *p, struct diag *d)
 {
 	struct dp_generation g __cleanup(generation_close) = DP_GENERATION_NONE;
 	uint32_t epoch = dp_epoch(dp) + 1;
 	int err = work_begin(dp, d);
 
-	g.trie_lines = trie_lines_for(img);
-	g.lease_lines = lease_lines;
+	g.trie_lines = trie_lines_of(p);
+	g.lease_lines = p->lease_lines;
 	if (!err)
-		err = generation_replace(dp, &g, img, epoch, d);
+		err = generation_replace(dp, &g, p, epoch, d);
 	work_end(dp);
 	if (err)
 		return err;
@@ -417,13 +468,15 @@ static int put_new(struct datapath *dp, const struct image *img, uint32_t lease_
  * A lease holds the last bits of its epoch. Twice in each round of them the table is wiped, when packets of older
  * epochs have gone: so a lease is gone before its number comes again, the last ones granted before a wipe too.
  */
-static int leases_wipe(const struct datapath *dp, struct diag *d)
+static int leases_wipe(const struct datapath *dp, bool trial, struct diag *d)
 {
 	size_t len = (size_t)dp->now.lease_lines * sizeof(struct mxdp_lease_line);
 	__cleanup_view struct dp_view v = {};
 	int err;
 
-	if (!dp->have || dp_epoch(dp) & MXDP_LEASE_EPOCHS >> 1)
+	/* what ends a trial leaves out an epoch, perhaps the one to wipe at, and nobody can when the clock ends it */
+	if (!dp->have || (dp_epoch(dp) & MXDP_LEASE_EPOCHS >> 1 &&
+			  !(trial && ((dp_epoch(dp) + 3) ^ dp_epoch(dp)) & ~(MXDP_LEASE_EPOCHS >> 1))))
 		return 0;
 	err = view_map(&v, dp->now.lease_fd, 0, len, true);
 	if (err)
@@ -433,20 +486,31 @@ static int leases_wipe(const struct datapath *dp, struct diag *d)
 	return err;
 }
 
-static int put_idle(struct datapath *dp, const struct image *img, struct diag *d)
+static int put_idle(struct datapath *dp, const struct put *p, struct diag *d)
 {
 	uint32_t epoch = dp_epoch(dp) + 1;
 	int err;
 
-	err = frozen_write(dp, "now", img, epoch, d) ?: services_write(dp, "now", img, epoch, d) ?:
-	      bank_write(&dp->now, img, epoch, d) ?: recycle_all(dp, img, d);
+	err = frozen_write(dp, "now", p->img, epoch, d) ?: services_write(dp, "now", p->img, epoch, d) ?:
+	      bank_write(&dp->now, p->img, epoch, d) ?: recycle_all(dp, p->img, d);
+	if (!err && p->seconds)
+		err = services_tell(dp, "now", p->img, epoch - 1, d);
+	if (!err)
+		err = trial_mark(dp->now.state, epoch, p->seconds, false, d);
 	if (!err)
 		flip(dp->now.state, epoch);
 	return err;
 }
 
-int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d)
+bool dp_put_grows(const struct datapath *dp, const struct image *img, uint32_t lease_lines)
 {
+	return dp->have && (img->nlines > trie_room(dp->now.trie_lines) || lease_lines != dp->now.lease_lines);
+}
+
+static int put(struct datapath *dp, const struct put *p, struct diag *d)
+{
+	const struct image *img = p->img;
+	uint32_t lease_lines = p->lease_lines;
 	int err;
 
 	if (dp->how == DP_LOOK || !lease_lines || lease_lines & (lease_lines - 1)) {
@@ -461,12 +525,26 @@ int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, s
 			   trie_room(DP_MAX_TRIE_LINES) / 2);
 		return -E2BIG;
 	}
-	err = grace_wait(dp, d) ?: leases_wipe(dp, d);
+	err = dp_change_allowed(dp, d) ?: grace_wait(dp, d) ?: leases_wipe(dp, p->seconds, d);
 	if (err)
 		return err;
-	if (!dp->have || img->nlines > trie_room(dp->now.trie_lines) || lease_lines != dp->now.lease_lines)
-		return put_new(dp, img, lease_lines, d);
-	return put_idle(dp, img, d);
+	if (!dp->have || dp_put_grows(dp, img, lease_lines))
+		return put_new(dp, p, d);
+	return put_idle(dp, p, d);
+}
+
+int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d)
+{
+	return put(dp, &(struct put){ .img = img, .lease_lines = lease_lines }, d);
+}
+
+int dp_put_trial(struct datapath *dp, const struct image *img, const struct image *back, uint32_t lease_lines,
+		 unsigned int seconds, struct diag *d)
+{
+	int err = put(dp, &(struct put){ img, back, lease_lines, seconds }, d);
+
+	dp->trial_is_mine = !err;
+	return err;
 }
 
 /* ---- reading ---- */
@@ -501,7 +579,8 @@ int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d)
 		return err;
 	}
 	head = v.p;
-	if (head->magic != DP_FROZEN_MAGIC || head->epoch != epoch || head->len > v.len - sizeof(*head))
+	/* an epoch that ended a trial has the bank of another, filled earlier */
+	if (head->magic != DP_FROZEN_MAGIC || (head->epoch ^ epoch) & 1 || head->len > v.len - sizeof(*head))
 		return damaged(dp, rel, d);
 	*len = head->len;
 	*blob = xmalloc(head->len);

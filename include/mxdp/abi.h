@@ -21,15 +21,23 @@ struct mxdp_state {
 	__u64 probe_key;      /* a test run that knows it is a probe: see struct mxdp_probe */
 	__u64 test_jiffies;   /* the clock, for programs loaded with cfg.test_clock */
 	/*
-	 * Not 0: the policy in force holds on trial until this jiffy. From then on every packet is judged by the other bank,
-	 * under epoch + 1: the way back needs nobody to run.
+	 * The policy of this epoch holds on trial until this jiffy; 0: none does. From then on every packet is judged by the
+	 * other bank, under epoch + 1: the way back needs nobody to run. The epoch's last bits stand in the highest ones, so
+	 * that it holds for no other epoch: whatever stores the epoch ends the trial in the same store.
 	 */
 	__u64 revert_at;
 	__u32 bans;           /* 0: there is no ban, and no packet need look for one */
 	__u32 reserved0;
 	__u64 reserved[2];
-	__u64 more[8];
+	/* the loader's own memory of the last trial */
+	__u32 trial_epoch;    /* what was on trial; 0: nothing ever was */
+	__u8 trial_first;     /* nothing was in force before it */
+	__u8 trial_end;       /* how it ended: enum dp_trial_end */
+	__u8 reserved1[2];
+	__u64 more[7];
 };
+#define MXDP_REVERT_SHIFT 48
+#define MXDP_REVERT_AT(epoch, jiffy) ((__u64)(epoch) << MXDP_REVERT_SHIFT | ((jiffy) & ((1ULL << MXDP_REVERT_SHIFT) - 1)))
 _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line is what every packet reads");
 
 /* ---- trie: source address to class. Lines of 64 bytes, both banks in one map ---- */
@@ -169,7 +177,7 @@ struct mxdp_cfg {
 	__u8 frags;        /* the program was loaded for multi-buffer frames */
 	__u8 test_clock;   /* time comes from state.test_jiffies */
 	__u8 shared_rows;  /* two CPUs may count in one row at once: add with atomics (5 ns each here) */
-	__u8 reserved[4];
+	__u32 attached_on_trial; /* epoch of the trial that attached the interface: when it is over, every packet passes; 0: none */
 };
 _Static_assert(sizeof(struct mxdp_cfg) == 40, "cfg layout");
 

@@ -33,6 +33,7 @@
 	X(11, ADMIN,         "admin",         PASS, TCP,  "an admin sentence: cannot be locked out") \
 	X(12, CROSSED,       "crossed",       PASS, TCP,  "simultaneous open: this host is opening the very same connection") \
 	X(13, DHCP,          "dhcp",          PASS, IP,   "DHCP always passes") \
+	X(14, TRIAL_OVER,    "trial-over",    PASS, LINK, "attached on trial, and not confirmed in time: unfiltered until the next mxdp command detaches") \
 	X(20, FRAME_SHORT,   "frame-short",   DROP, LINK, "the frame ends inside its Ethernet header or VLAN tag") \
 	X(21, VLAN_DEPTH,    "vlan-depth",    DROP, LINK, "more than two VLAN tags") \
 	X(22, IP_VERSION,    "ip-version",    DROP, LINK, "IP version and EtherType disagree") \

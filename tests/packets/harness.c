@@ -111,6 +111,7 @@ struct rig *rig_new(const struct rig_options *o)
 		.frags = !(o && o->no_frags),
 		.test_clock = 1,
 		.shared_rows = o && o->shared_rows,
+		.attached_on_trial = o ? o->attached_on_trial : 0,
 	};
 	if (o && o->no_frags)
 		bpf_program__set_flags(g->skel->progs.mxdp, 0);

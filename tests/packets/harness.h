@@ -45,6 +45,7 @@ struct rig_options {
 	bool no_frags;    /* loaded without xdp.frags */
 	bool shared_rows;
 	unsigned int lease_lines; /* 0: 256 */
+	uint32_t attached_on_trial; /* epoch of the trial that attached the interface */
 };
 
 /* A network namespace of one's own: no socket, no interface but lo. */

@@ -1187,6 +1187,288 @@ static void a_held_lock_ends_in_a_clear_word(void **s)
 	detach_everything();
 }
 
+/* ---- a policy on trial ---- */
+
+/* Seconds; loading two programs takes a while when the machine is busy. */
+#define TRIAL 3
+
+static int policy_on_wire(const char *ifname, uint64_t key);
+
+static int put_trial_in(struct datapath *dp, int p, size_t lines, uint32_t leases, unsigned int seconds)
+{
+	__cleanup_image struct image img = {}, back = {};
+
+	image_make(&img, p, lines);
+	image_make(&back, !p, 1);
+	return dp_put_trial(dp, &img, &back, leases, seconds, &diag);
+}
+
+/* Jiffies as this process sees them; the packet path keeps the kernel's. */
+static uint64_t told_jiffies;
+static int (*true_jiffies)(uint64_t *now);
+
+static int jiffies_told(uint64_t *now)
+{
+	*now = told_jiffies;
+	return 0;
+}
+
+static void clock_stands(void)
+{
+	true_jiffies = true_jiffies ?: dp_jiffies;
+	OK(true_jiffies(&told_jiffies));
+	dp_jiffies = jiffies_told;
+}
+
+static void clock_back(void)
+{
+	dp_jiffies = true_jiffies ?: dp_jiffies;
+}
+
+/* The verdict of the program that runs there on a packet of the wire, past the datapath. */
+static int verdict_on_wire(const char *ifname, uint32_t source, uint16_t port)
+{
+	struct frame4 f = syn4(source, port);
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = &f, .data_size_in = sizeof(f), .repeat = 1);
+	LIBBPF_OPTS(bpf_xdp_query_opts, q);
+	__cleanup_close int fd = -1;
+
+	assert_int_equal(bpf_xdp_query(if_nametoindex(ifname), 0, &q), 0);
+	if (!q.prog_id)
+		return -1;
+	fd = bpf_prog_get_fd_by_id(q.prog_id);
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_prog_test_run_opts(fd, &o), 0);
+	return o.retval;
+}
+
+static bool noted(const char *words)
+{
+	for (size_t i = 0; i < diag.n; i++)
+		if (strstr(diag.msg[i].text, words))
+			return true;
+	return false;
+}
+
+static void nothing_on(const char *ifname)
+{
+	assert_int_equal(verdict_on_wire(ifname, OTHER_SOURCE, 25), -1);
+}
+
+static void trial_ends_alone(size_t lines, uint32_t leases, bool grows)
+{
+	__cleanup_image struct image img = {};
+	struct dp_trial t;
+	struct datapath *dp;
+	uint64_t key;
+
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	image_make(&img, 1, lines);
+	dp = open_dp(DP_CHANGE);
+	assert_int_equal(dp_put_grows(dp, &img, leases), grows);
+	OK(put_trial_in(dp, 1, lines, leases, TRIAL));
+	OK(dp_attach(dp, "dpt2", DP_NATIVE, &diag));
+	key = dp->now.state->probe_key;
+	dp_trial(dp, &t);
+	assert_true(t.running && !t.first && t.seconds_left >= 1 && t.seconds_left <= TRIAL);
+	dp_close(dp);
+	assert_int_equal(policy_on_wire("dpt0", key), 1);
+	assert_int_equal(verdict_on_wire("dpt2", OTHER_SOURCE, 25), XDP_DROP);
+	sleep(TRIAL);
+	usleep(100000);
+	/* nobody has run since */
+	assert_int_equal(policy_on_wire("dpt0", key), 0);
+	assert_int_equal(verdict_on_wire("dpt0", OTHER_SOURCE, 25), XDP_DROP);
+	assert_int_equal(verdict_on_wire("dpt2", OTHER_SOURCE, 25), XDP_PASS);
+	fresh_diag();
+	dp = open_dp(DP_LOOK);
+	assert_true(dp_settled(dp));
+	assert_true(noted("was not confirmed in time"));
+	assert_int_equal(policy_of(dp), 0);
+	expect_policy(dp, "dpt0", 0);
+	dp_trial(dp, &t);
+	assert_true(!t.running && t.end == DP_TRIAL_TAKEN_BACK);
+	dp_close(dp);
+	nothing_on("dpt2");
+	assert_int_equal(access(ROOT "/dev/dpt2", F_OK), -1);
+	fresh_diag();
+	dp = open_dp(DP_CHANGE);
+	assert_false(dp_settled(dp)); /* said once */
+	OK(put_in(dp, 1, lines, leases));
+	expect_policy(dp, "dpt0", 1);
+	dp_close(dp);
+	detach_everything();
+}
+
+static void a_trial_ends_by_itself(void **s)
+{
+	(void)s;
+	trial_ends_alone(1, LEASES, false);
+}
+
+static void a_trial_in_larger_tables_has_its_way_back_too(void **s)
+{
+	(void)s;
+	trial_ends_alone(6000, LEASES, true);
+	trial_ends_alone(1, LEASES * 2, true);
+}
+
+static void a_first_policy_on_trial_leaves_nothing(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	dp = open_dp(DP_CREATE);
+	OK(put_trial_in(dp, 1, 1, LEASES, TRIAL));
+	OK(dp_attach(dp, "dpt0", DP_NATIVE, &diag));
+	OK(dp_attach(dp, "dpt2", DP_GENERIC, &diag));
+	dp_close(dp);
+	assert_int_equal(verdict_on_wire("dpt0", OTHER_SOURCE, 25), XDP_DROP);
+	sleep(TRIAL);
+	usleep(100000);
+	assert_int_equal(verdict_on_wire("dpt0", OTHER_SOURCE, 25), XDP_PASS);
+	assert_int_equal(verdict_on_wire("dpt2", OTHER_SOURCE, 25), XDP_PASS);
+	fresh_diag();
+	assert_int_equal(dp_open(&dp, BPFFS, DP_LOOK, &diag), -ENOENT);
+	assert_true(noted("nothing is filtered"));
+	nothing_on("dpt0");
+	nothing_on("dpt2");
+	assert_int_equal(access(ROOT, F_OK), -1);
+	/* the same, found over by one who begins */
+	dp = open_dp(DP_CREATE);
+	OK(put_trial_in(dp, 1, 1, LEASES, TRIAL));
+	dp_close(dp);
+	sleep(TRIAL);
+	usleep(100000);
+	put(0, 1, LEASES);
+	detach_everything();
+}
+
+static void confirmed_it_lasts(void **s)
+{
+	struct dp_trial t;
+	struct datapath *dp;
+	uint64_t key;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	dp = open_dp(DP_CHANGE);
+	assert_int_equal(dp_confirm(dp, &diag), -ENOENT);
+	OK(put_trial_in(dp, 1, 1, LEASES, TRIAL));
+	OK(dp_attach(dp, "dpt2", DP_NATIVE, &diag));
+	dp_close(dp);
+	dp = open_dp(DP_CHANGE);
+	key = dp->now.state->probe_key;
+	OK(dp_confirm(dp, &diag));
+	dp_trial(dp, &t);
+	assert_true(!t.running && t.end == DP_TRIAL_CONFIRMED);
+	assert_int_equal(policy_of(dp), 1);
+	dp_close(dp);
+	sleep(TRIAL);
+	usleep(100000);
+	assert_int_equal(policy_on_wire("dpt0", key), 1);
+	assert_int_equal(verdict_on_wire("dpt2", OTHER_SOURCE, 25), XDP_DROP);
+	/* a later trial is none of what an earlier one attached */
+	dp = open_dp(DP_CHANGE);
+	assert_false(dp_settled(dp));
+	OK(put_trial_in(dp, 0, 1, LEASES, TRIAL));
+	dp_close(dp);
+	sleep(TRIAL);
+	usleep(100000);
+	assert_int_equal(policy_on_wire("dpt0", key), 1);
+	assert_int_equal(verdict_on_wire("dpt2", OTHER_SOURCE, 25), XDP_DROP);
+	dp = open_dp(DP_LOOK);
+	expect_policy(dp, "dpt2", 1);
+	dp_close(dp);
+	detach_everything();
+}
+
+static void too_late_is_too_late(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	clock_stands();
+	dp = open_dp(DP_CHANGE);
+	OK(put_trial_in(dp, 1, 1, LEASES, 10));
+	dp_close(dp);
+	dp = open_dp(DP_CHANGE);
+	told_jiffies += 10 * jiffies_per_second() - 1;
+	assert_false(trial_over(dp));
+	told_jiffies++; /* between the open and the confirm */
+	assert_int_equal(dp_confirm(dp, &diag), -ETIME);
+	assert_true(dp_settled(dp));
+	assert_int_equal(policy_of(dp), 0);
+	expect_policy(dp, "dpt0", 0);
+	dp_close(dp);
+	detach_everything();
+}
+
+static void while_a_trial_runs_nothing_else_changes(void **s)
+{
+	struct dp_trial t;
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	dp = open_dp(DP_CHANGE);
+	OK(put_trial_in(dp, 1, 1, LEASES, 60));
+	OK(dp_attach(dp, "dpt0", DP_GENERIC, &diag)); /* put off: the mode has no way back */
+	assert_true(noted("when the policy is confirmed"));
+	dp_close(dp);
+	assert_int_equal(iface("dpt0").mode, DP_NATIVE);
+	dp = open_dp(DP_CHANGE);
+	fresh_diag();
+	assert_int_equal(put_in(dp, 0, 1, LEASES), -EBUSY);
+	assert_true(noted("`mxdp confirm`") && noted("`mxdp rollback`"));
+	assert_int_equal(put_in(dp, 0, 6000, LEASES), -EBUSY);
+	assert_int_equal(put_trial_in(dp, 0, 1, LEASES, 9), -EBUSY);
+	assert_int_equal(dp_attach(dp, "dpt2", DP_NATIVE, &diag), -EBUSY);
+	assert_int_equal(policy_of(dp), 1);
+	dp_close(dp);
+	dp = open_dp(DP_LOOK);
+	expect_policy(dp, "dpt0", 1);
+	dp_close(dp);
+	dp = open_dp(DP_CHANGE);
+	OK(dp_take_back(dp, &diag));
+	dp_trial(dp, &t);
+	assert_true(!t.running && t.end == DP_TRIAL_TAKEN_BACK);
+	expect_policy(dp, "dpt0", 0);
+	OK(put_in(dp, 1, 1, LEASES));
+	OK(put_trial_in(dp, 0, 1, LEASES, 60));
+	dp_close(dp);
+	/* detaching is free */
+	detach_everything();
+}
+
+/* What ends a trial leaves out an epoch. */
+static void a_trial_across_the_round_of_epochs_leaves_no_lease(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	dp = open_dp(DP_CHANGE);
+	for (uint32_t before = 0x17fd; before <= 0x17ff; before++) {
+		__cleanup_view struct dp_view v = {};
+		uint64_t *word = lease_word(dp, &v);
+
+		dp->now.state->epoch = before;
+		*word = 77;
+		OK(put_trial_in(dp, 1, 1, LEASES, 60));
+		OK(dp_confirm(dp, &diag));
+		assert_int_equal(dp_epoch(dp), before + 3);
+		assert_int_equal(*word, 0);
+	}
+	dp_close(dp);
+	detach_everything();
+}
+
 /* ---- kill -9 ---- */
 
 /* A program of a few lines that answers a probe with what the tables say of port 25, as policy_text[] has it. */
@@ -1295,6 +1577,13 @@ OP(run_detach, dp_detach(dp, "dpt2", &diag))
 OP(run_detach_all, dp_detach_all(dp, &diag))
 OP(run_first, put_in(dp, 1, 1, LEASES) ?: dp_attach(dp, "dpt0", DP_NATIVE, &diag))
 
+OP(run_trial, put_trial_in(dp, 1, 1, LEASES, 60) ?: dp_attach(dp, "dpt2", DP_NATIVE, &diag))
+OP(run_trial_grow, put_trial_in(dp, 1, 6000, LEASES, 60) ?: dp_attach(dp, "dpt2", DP_NATIVE, &diag))
+OP(run_trial_first, put_trial_in(dp, 1, 1, LEASES, 60) ?: dp_attach(dp, "dpt0", DP_NATIVE, &diag))
+OP(run_confirm, dp_confirm(dp, &diag))
+OP(run_take_back, dp_take_back(dp, &diag))
+OP(run_settle, 0)
+
 static void run_frozen(void)
 {
 	struct datapath *dp = must_open();
@@ -1349,6 +1638,34 @@ static void before_dead(void)
 	dp_close(dp);
 }
 
+static void before_one_trial(void)
+{
+	detach_everything();
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+}
+
+static void before_confirm(void)
+{
+	before_one_trial();
+	run_trial();
+}
+
+static void before_settle(void)
+{
+	clock_stands();
+	before_confirm();
+	told_jiffies += 60 * jiffies_per_second();
+}
+
+static void before_settle_first(void)
+{
+	clock_stands();
+	detach_everything();
+	run_trial_first();
+	told_jiffies += 60 * jiffies_per_second();
+}
+
 static void before_renamed(void)
 {
 	detach_everything();
@@ -1371,6 +1688,13 @@ static const struct op ops[] = {
 	{ "attach in another mode", before_both, run_mode, false },
 	{ "detach all", before_both, run_detach_all, false },
 	{ "first put and attach", before_nothing, run_first, false },
+	{ "put on trial", before_one_trial, run_trial, true },
+	{ "put on trial into larger tables", before_one_trial, run_trial_grow, true },
+	{ "first put on trial", before_nothing, run_trial_first, false },
+	{ "confirm", before_confirm, run_confirm, true },
+	{ "take back", before_confirm, run_take_back, true },
+	{ "settle", before_settle, run_settle, true },
+	{ "settle the first policy", before_settle_first, run_settle, false },
 };
 
 /* Where something changes that outlives the process, or may have been changed through memory just before. */
@@ -1459,6 +1783,15 @@ static void expect_whole(const char *what, int step)
 	dp_close(dp);
 }
 
+static void take_back_any(void)
+{
+	struct datapath *dp = NULL;
+
+	if (dp_open(&dp, BPFFS, DP_CHANGE, &diag) == 0)
+		OK(dp_take_back(dp, &diag));
+	dp_close(dp);
+}
+
 static void a_kill_at_any_step_leaves_a_whole_policy(void **s)
 {
 	(void)s;
@@ -1474,12 +1807,14 @@ static void a_kill_at_any_step_leaves_a_whole_policy(void **s)
 				assert_int_not_equal(policy_on_wire("dpt0", 0), -1);
 			expect_whole(ops[i].name, step);
 			/* and the next command does what it is asked */
+			take_back_any();
 			put(1, 1, LEASES);
 			attach("dpt0", DP_AUTO);
 			expect_well("dpt0");
 		}
+		clock_back();
 		print_message("             %-30s %d steps\n", ops[i].name, step - 1);
-		assert_true(step > 5);
+		assert_true(step > 3);
 	}
 	detach_everything();
 }
@@ -1587,6 +1922,7 @@ static int tidy(void **s)
 	(void)s;
 	fresh_diag();
 	dp_loader = program_load;
+	clock_back();
 	return system("rm -rf " ROOT);
 }
 
@@ -1626,6 +1962,13 @@ int main(void)
 		TEST(a_number_that_changes_hands_leaves_its_counts_to_other),
 		TEST(writers_take_turns),
 		TEST(a_held_lock_ends_in_a_clear_word),
+		TEST(a_trial_ends_by_itself),
+		TEST(a_trial_in_larger_tables_has_its_way_back_too),
+		TEST(a_first_policy_on_trial_leaves_nothing),
+		TEST(confirmed_it_lasts),
+		TEST(too_late_is_too_late),
+		TEST(while_a_trial_runs_nothing_else_changes),
+		TEST(a_trial_across_the_round_of_epochs_leaves_no_lease),
 		TEST(packets_meet_one_policy_while_it_changes),
 		TEST(a_kill_at_any_step_leaves_a_whole_policy),
 		TEST(a_kill_at_any_moment_leaves_a_whole_policy),
