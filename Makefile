@@ -33,7 +33,7 @@ SRC := $(filter-out user/main.c,$(sort $(wildcard user/*.c)))
 OBJ := $(SRC:user/%.c=$(O)/%.o)
 TEST_SRC := $(sort $(wildcard tests/unit/test_*.c tests/packets/test_*.c))
 TESTS := $(TEST_SRC:%.c=$(O)/%)
-TEST_HELP := $(patsubst %.c,$(O)/%.o,$(sort $(filter-out $(TEST_SRC),$(wildcard tests/unit/*.c tests/packets/*.c))))
+TEST_HELP := $(patsubst %.c,$(O)/%.o,$(sort $(filter-out $(TEST_SRC) %.bpf.c,$(wildcard tests/unit/*.c tests/packets/*.c))))
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
@@ -63,7 +63,16 @@ $(O)/mxdp.skel.h: $(O)/mxdp.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name mxdp_bpf > $@.tmp && mv $@.tmp $@
 
-$(O)/tests/%.o: tests/%.c | $(O)/mxdp.skel.h
+$(O)/refuse.bpf.o: tests/packets/refuse.bpf.c
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(O)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(O)/refuse.bpf.d -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(O)/refuse.skel.h: $(O)/refuse.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name refuse_bpf > $@.tmp && mv $@.tmp $@
+
+$(O)/tests/%.o: tests/%.c | $(O)/mxdp.skel.h $(O)/refuse.skel.h
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(MX_CFLAGS) -Itests/unit -Itests/packets $(CFLAGS) -MMD -MP -c -o $@ $<

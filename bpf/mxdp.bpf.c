@@ -27,6 +27,7 @@
 #include "lease.h"
 #include "policy.h"
 #include "tracker.h"
+#include "answer.h"
 #include "verdict.h"
 
 /* What a test run with the right key learns: see struct mxdp_probe. */
@@ -124,6 +125,9 @@ static __always_inline int filter(struct xdp_md *ctx)
 			 cell == MXDP_CELL_ADMIN	   ? MXDP_R_ADMIN :
 			 cell == MXDP_CELL_DEFAULT_ALLOW ? MXDP_R_DEFAULT_ALLOW :
 							   MXDP_R_DENIED;
+		if (entry & MXDP_PORT_COOKIES && !probing && !(b->flags & MXDP_BANK_OBSERVE) && !dropping(reason) &&
+		    answer_cookie(ctx, &p, entry))
+			reason = MXDP_R_COOKIE_SENT;
 	} else if (entry & MXDP_PORT_FREE) {
 		reason = MXDP_R_DEFAULT_ALLOW;
 	} else {

@@ -27,7 +27,7 @@ struct mxdp_state {
 	 */
 	__u64 revert_at;
 	__u32 bans;           /* 0: there is no ban, and no packet need look for one */
-	__u32 reserved0;
+	__u32 cookie_options; /* what SYN cookies sent from here may carry beyond the MSS: MXDP_COOKIE_* */
 	__u64 reserved[2];
 	/* the loader's own memory of the last trial */
 	__u32 trial_epoch;    /* what was on trial; 0: nothing ever was */
@@ -39,6 +39,12 @@ struct mxdp_state {
 #define MXDP_REVERT_SHIFT 48
 #define MXDP_REVERT_AT(epoch, jiffy) ((__u64)(epoch) << MXDP_REVERT_SHIFT | ((jiffy) & ((1ULL << MXDP_REVERT_SHIFT) - 1)))
 _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line is what every packet reads");
+
+/* cookie_options; from sysctls of the network namespace, as the kernel will read the ACK */
+#define MXDP_COOKIE_TIME  0x1u /* timestamps have no secret offset (net.ipv4.tcp_timestamps is 2): needed for the others */
+#define MXDP_COOKIE_SACK  0x2u
+#define MXDP_COOKIE_SCALE 0x4u
+#define MXDP_COOKIE_SHIFT 8    /* the window scale of this end, four bits */
 
 /* ---- trie: source address to class. Lines of 64 bytes, both banks in one map ---- */
 
@@ -178,8 +184,10 @@ struct mxdp_cfg {
 	__u8 test_clock;   /* time comes from state.test_jiffies */
 	__u8 shared_rows;  /* two CPUs may count in one row at once: add with atomics (5 ns each here) */
 	__u32 attached_on_trial; /* epoch of the trial that attached the interface: when it is over, every packet passes; 0: none */
+	__u8 no_answers;   /* what is sent with XDP_TX would be lost: let the kernel answer */
+	__u8 reserved[7];
 };
-_Static_assert(sizeof(struct mxdp_cfg) == 40, "cfg layout");
+_Static_assert(sizeof(struct mxdp_cfg) == 48, "cfg layout");
 
 /*
  * A test run that carries this as XDP metadata, with the right key, is judged

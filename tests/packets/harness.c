@@ -202,6 +202,9 @@ int rig_run(struct rig *g, const struct rig_run *r)
 		t.data_size_in = nmeta + r->len;
 		t.data_out = out;
 		t.data_size_out = sizeof(out);
+	} else if (r->answer) {
+		t.data_out = r->answer;
+		t.data_size_out = RIG_ANSWER;
 	}
 	if (nmeta || r->linear) {
 		t.ctx_in = &ctx;
@@ -212,6 +215,8 @@ int rig_run(struct rig *g, const struct rig_run *r)
 		return err < 0 ? err : -errno;
 	if (nmeta)
 		memcpy(r->probe, out, nmeta);
+	else if (r->answer)
+		*r->nanswer = t.data_size_out;
 	if (nmeta < sizeof(*r->probe) || r->probe->key != RIG_PROBE_KEY) {
 		__atomic_fetch_add(&g->sent, 1, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&g->sent_bytes, r->len, __ATOMIC_RELAXED);
@@ -292,7 +297,7 @@ static void say_frame(const struct rig_run *r)
 
 static const char *verdict_name(int verdict)
 {
-	return verdict == XDP_DROP ? "drop" : verdict == XDP_PASS ? "pass" : "neither pass nor drop";
+	return verdict == XDP_DROP ? "drop" : verdict == XDP_PASS ? "pass" : verdict == XDP_TX ? "answer" : "nothing it may say";
 }
 
 bool rig_expect(struct rig *g, const char *what, const struct rig_run *r, unsigned int family, struct rig_says s)
@@ -307,7 +312,7 @@ bool rig_expect(struct rig *g, const char *what, const struct rig_run *r, unsign
 	enter(&g->book_counters[MXDP_COUNTER(0, service_number(g, s.service), fam, observed, s.reason)], r->len);
 	if (s.port != NOPORT) {
 		pc = &g->book_ports[s.port];
-		enter(observed ? &pc->observed : want == XDP_DROP ? &pc->dropped : &pc->passed, r->len);
+		enter(observed ? &pc->observed : want == XDP_PASS ? &pc->passed : &pc->dropped, r->len);
 	}
 	if (got == want && books_hold(g))
 		return true;

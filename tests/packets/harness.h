@@ -65,7 +65,10 @@ struct rig_run {
 	size_t linear;            /* so many bytes lie in the first buffer; 0: as the kernel likes */
 	struct mxdp_probe *probe; /* carried as metadata, and its answer */
 	size_t nmeta;             /* bytes of metadata; 0: all of it */
+	uint8_t *answer;          /* the frame as it is behind the program: room for RIG_ANSWER bytes */
+	size_t *nanswer;
 };
+#define RIG_ANSWER (128 * 1024)
 /* The verdict, or a negative errno of the test run itself. Counts in `sent`, unless it was a probe. */
 int rig_run(struct rig *g, const struct rig_run *r);
 
@@ -80,6 +83,7 @@ struct rig_says {
 };
 #define PASS(why, ...) { XDP_PASS, MXDP_R_##why, __VA_ARGS__ }
 #define DROP(why, ...) { XDP_DROP, MXDP_R_##why, __VA_ARGS__ }
+#define SENT(why, ...) { XDP_TX, MXDP_R_##why, __VA_ARGS__ }
 #define SAYS(...) (struct rig_says)__VA_ARGS__
 
 /*

@@ -65,10 +65,15 @@ void wire_up(void)
 	wire_sysctl("net/ipv4/tcp_syncookies", "1");
 }
 
+void wire_give(const uint8_t *ip, size_t len)
+{
+	if (write(tun, ip, len) < 0)
+		give_up("the tun device refuses a packet: %s", strerror(errno));
+}
+
 static void wire_put(const struct crafted *f)
 {
-	if (write(tun, f->b + f->l3, f->len - f->l3) < 0)
-		give_up("the tun device refuses a packet: %s", strerror(errno));
+	wire_give(f->b + f->l3, f->len - f->l3);
 }
 
 static uint32_t get32(const uint8_t *p)
@@ -76,35 +81,45 @@ static uint32_t get32(const uint8_t *p)
 	return (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
 }
 
-bool wire_get(struct wire_segment *s, int ms)
+bool wire_take(uint8_t *ip, size_t *len, size_t *tcp, int ms)
 {
 	struct pollfd pfd = { .fd = tun, .events = POLLIN };
-	uint8_t b[2048];
 
 	for (;;) {
-		ssize_t n = read(tun, b, sizeof(b));
-		const uint8_t *tcp;
+		ssize_t n = read(tun, ip, WIRE_MTU);
 
 		if (n < 0) {
 			if (poll(&pfd, 1, ms) <= 0)
 				return false;
 			continue;
 		}
-		if (b[0] >> 4 == 4 && b[9] == 6)
-			tcp = b + (b[0] & 15) * 4;
-		else if (b[0] >> 4 == 6 && b[6] == 6)
-			tcp = b + 40;
+		*len = n;
+		if (ip[0] >> 4 == 4 && ip[9] == 6)
+			*tcp = (ip[0] & 15) * 4;
+		else if (ip[0] >> 4 == 6 && ip[6] == 6)
+			*tcp = 40;
 		else
 			continue; /* router solicitations and their like */
-		s->family = b[0] >> 4;
-		s->sport = tcp[0] << 8 | tcp[1];
-		s->dport = tcp[2] << 8 | tcp[3];
-		s->seq = get32(tcp + 4);
-		s->ack = get32(tcp + 8);
-		s->flags = tcp[13];
-		s->payload = b + n - tcp - (tcp[12] >> 4) * 4;
 		return true;
 	}
+}
+
+bool wire_get(struct wire_segment *s, int ms)
+{
+	uint8_t b[WIRE_MTU], *tcp;
+	size_t n, at;
+
+	if (!wire_take(b, &n, &at, ms))
+		return false;
+	tcp = b + at;
+	s->family = b[0] >> 4;
+	s->sport = tcp[0] << 8 | tcp[1];
+	s->dport = tcp[2] << 8 | tcp[3];
+	s->seq = get32(tcp + 4);
+	s->ack = get32(tcp + 8);
+	s->flags = tcp[13];
+	s->payload = b + n - tcp - (tcp[12] >> 4) * 4;
+	return true;
 }
 
 void wire_drain(void)

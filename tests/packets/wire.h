@@ -23,6 +23,11 @@ struct wire_segment {
 };
 /* The next TCP segment the host sends, waiting up to `ms`. False: none came. */
 bool wire_get(struct wire_segment *s, int ms);
+/* The same as it is: the IP packet, room for WIRE_MTU bytes; where TCP begins. */
+#define WIRE_MTU 2048
+bool wire_take(uint8_t *ip, size_t *len, size_t *tcp, int ms);
+/* An IP packet, as it is, to the host. */
+void wire_give(const uint8_t *ip, size_t len);
 void wire_drain(void);
 
 /* A listener on all addresses of one family; 46: one socket for both. */
