@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "change.h"
+#include "cookies.h"
 #include "out.h"
 #include "tell.h"
 
@@ -278,6 +279,8 @@ int put_in_force(struct datapath *dp, const struct rules *r, const struct standi
 
 	hold_signals(&signals);
 	code = put_rules(dp, r, d);
+	if (!code)
+		cookies_warn(dp_cookies(dp), d);
 	if (!code && which != PUT_NONE)
 		code = attach_named(dp, r, which == PUT_ONE ? ifname : NULL, d);
 	if (!code && which == PUT_ALL)

@@ -45,6 +45,8 @@ int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d);   
 int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d); /* all zero but "other" when none */
 /* Which service each port belongs to, as the bank in force has it; all 0 when none. */
 int dp_port_services(struct datapath *dp, uint8_t out[65536], struct diag *d);
+/* Which MXDP_PORT_COOKIES_* some port has; 0 when none, or it cannot be read. */
+uint16_t dp_cookies(const struct datapath *dp);
 
 /*
  * Puts img in force: waits until no packet can be looking at the idle bank (an RCU grace period since the last flip),
@@ -105,6 +107,7 @@ struct dp_iface {
 	char driver[32];
 	int64_t attached_at; /* wall clock seconds (program load time) */
 	bool frags;
+	bool answers;        /* what is sent from here arrives: SYN cookies, refusals */
 	uint32_t rows;
 };
 

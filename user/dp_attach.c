@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "cookies.h"
 #include "dp_private.h"
 
 /* ---- what the kernel says of an interface ---- */
@@ -287,19 +288,20 @@ static struct dp_made made_look(const struct dp_dev *dev, uint32_t prog_id)
 }
 
 /* Written over the one that is not running. */
-static int made_note(const struct dp_dev *dev, int prog_fd, bool frags, struct diag *d)
+static int made_note(const struct dp_dev *dev, int prog_fd, const struct dp_load *l, struct diag *d)
 {
 	__cleanup_view struct dp_view v = {};
-	struct dp_ledger *l;
+	struct dp_ledger *ledger;
 	int i, err = ledger_map(dev, &v, true);
 
 	if (err) {
 		diag_error(d, "%s: cannot map its counters: %s", dev->name, strerror(-err));
 		return err;
 	}
-	l = v.p;
-	i = dev->prog_id && l->made[0].prog_id == dev->prog_id;
-	l->made[i] = (struct dp_made){ .prog_id = program_id(prog_fd), .frags = frags, .build = program_build() };
+	ledger = v.p;
+	i = dev->prog_id && ledger->made[0].prog_id == dev->prog_id;
+	ledger->made[i] = (struct dp_made){ .prog_id = program_id(prog_fd), .frags = l->frags, .no_answers = l->no_answers,
+					    .build = program_build() };
 	return 0;
 }
 
@@ -327,6 +329,14 @@ static bool rows_shared(const struct dp_dev *dev, enum dp_mode mode)
 	driver_of(dev->name, driver);
 	return mode != DP_NATIVE || !queues || queues > dev->rows || !strcmp(driver, "tun") ||
 	       !strcmp(driver, "bonding") || !strcmp(driver, "team");
+}
+
+static bool cannot_answer(const struct dp_dev *dev, enum dp_mode mode)
+{
+	char driver[32];
+
+	driver_of(dev->name, driver);
+	return mode == DP_NATIVE && !cookies_can_send(dev->name, driver);
 }
 
 /* Does what the link holds run in this network namespace? A number alone may be another interface's here. */
@@ -378,13 +388,14 @@ static int dev_load(const struct dp_dev *dev, const struct dp_generation *g, enu
 	struct dp_load l = {
 		.g = g, .counters_fd = dev->counters_fd, .ports_fd = dev->ports_fd, .rows = dev->rows,
 		.shared = rows_shared(dev, mode), .frags = frags, .trial_epoch = dev_trial(dev),
+		.no_answers = cannot_answer(dev, mode),
 	};
 	__cleanup_close int fd = dp_loader(&l, d);
 	int err;
 
 	if (fd < 0)
 		return fd;
-	err = made_note(dev, fd, l.frags, d);
+	err = made_note(dev, fd, &l, d);
 	return err ?: fd_dup(fd);
 }
 
@@ -1045,13 +1056,15 @@ static int iface_look(struct datapath *dp, const char *name, struct dp_iface *ou
 {
 	__cleanup_dev struct dp_dev dev = DP_DEV_NONE;
 	struct running r = {};
+	struct dp_made made;
 	int err = dev_open(dp, name, &dev, d);
 
 	if (err)
 		return err;
+	made = made_look(&dev, dev.link_prog_id);
 	*out = (struct dp_iface){
 		.ifindex = if_nametoindex(name), .link_ifindex = dev.link_ifindex, .prog_id = dev.link_prog_id,
-		.attached_at = loaded_at(&dev), .frags = made_look(&dev, dev.link_prog_id).frags, .rows = dev.rows,
+		.attached_at = loaded_at(&dev), .frags = made.frags, .answers = !made.no_answers, .rows = dev.rows,
 	};
 	snprintf(out->name, sizeof(out->name), "%s", name);
 	/* renamed, the name perhaps given to another: the truth is what the link holds */

@@ -64,6 +64,7 @@ static const struct {
 	{ BPF_FUNC_jiffies64, "bpf_jiffies64" },
 	{ BPF_FUNC_skc_lookup_tcp, "bpf_skc_lookup_tcp" },
 	{ BPF_FUNC_tcp_check_syncookie, "bpf_tcp_check_syncookie" },
+	{ BPF_FUNC_tcp_gen_syncookie, "bpf_tcp_gen_syncookie" },
 	{ BPF_FUNC_xdp_load_bytes, "bpf_xdp_load_bytes" },
 	{ BPF_FUNC_xdp_get_buff_len, "bpf_xdp_get_buff_len" },
 };
@@ -197,7 +198,7 @@ static int load_once(const struct dp_load *l, bool frags)
 	*cfg = (struct mxdp_cfg){
 		.probe_key = l->g->state->probe_key, .lease_mask = l->g->lease_lines - 1, .row_mask = l->rows - 1,
 		.tick_shift = tick_shift(), .frags = frags, .shared_rows = l->shared,
-		.attached_on_trial = l->trial_epoch,
+		.attached_on_trial = l->trial_epoch, .no_answers = l->no_answers,
 	};
 	err = random_bytes(cfg->lease_key, sizeof(cfg->lease_key)) ?: reuse_maps(skel, l);
 	if (!err)

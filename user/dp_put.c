@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include "cookies.h"
 #include "dp_private.h"
 
 /* ---- grace: no packet looks at the idle bank any more ---- */
@@ -529,8 +530,12 @@ static int put(struct datapath *dp, const struct put *p, struct diag *d)
 	if (err)
 		return err;
 	if (!dp->have || dp_put_grows(dp, img, lease_lines))
-		return put_new(dp, p, d);
-	return put_idle(dp, p, d);
+		err = put_new(dp, p, d);
+	else
+		err = put_idle(dp, p, d);
+	if (!err)
+		dp->now.state->cookie_options = cookies_options();
+	return err;
 }
 
 int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d)
@@ -606,6 +611,15 @@ int dp_port_services(struct datapath *dp, uint8_t out[65536], struct diag *d)
 	for (unsigned int port = 0; port < 65536; port++)
 		out[port] = b->port[port] & MXDP_PORT_SERVICE;
 	return 0;
+}
+
+uint16_t dp_cookies(const struct datapath *dp)
+{
+	__cleanup_view struct dp_view banks = {};
+
+	if (!dp->have || view_map(&banks, dp->now.banks_fd, 0, 2 * sizeof(struct mxdp_bank), false))
+		return 0;
+	return cookies_wanted((const struct mxdp_bank *)banks.p + (dp_epoch(dp) & 1));
 }
 
 int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d)

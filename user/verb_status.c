@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cookies.h"
 #include "look.h"
 #include "tell.h"
 
@@ -204,6 +205,29 @@ static void print_renamed(const struct dp_iface *k)
 		       k->now, k->name, k->now, k->now);
 }
 
+static void print_mute(const struct iface_view *v)
+{
+	if (!v->kernel || v->state != IFACE_ATTACHED || v->kernel->answers)
+		return;
+	printf("\nnote: ");
+	put_escaped(v->name, stdout);
+	printf(" loses what it would answer itself, so SYN cookies are left to the kernel: the other end of this veth\n"
+	       "      takes none. `ethtool -K PEER gro on` over there, then `mxdp detach` and `mxdp attach` here\n");
+}
+
+static void print_cookies(const struct status *s)
+{
+	uint16_t wanted = dp_cookies(s->look.dp);
+	struct diag d = { 0 };
+
+	cookies_warn(wanted, &d);
+	for (size_t i = 0; i < d.n; i++)
+		printf("\nWARNING: %s\n", d.msg[i].text);
+	diag_free(&d);
+	for (size_t i = 0; wanted && i < s->nifaces; i++)
+		print_mute(&s->iface[i]);
+}
+
 static void print_troubles(const struct status *s)
 {
 	for (size_t i = 0; i < s->nifaces; i++) {
@@ -260,6 +284,7 @@ static void json_iface(json_object *item, const struct iface_view *v, const stru
 	json_num(item, "ifindex", (uint64_t)(*k->now ? k->link_ifindex : k->ifindex));
 	json_str(item, "name_now", *k->now ? k->now : NULL);
 	json_yes(item, "frags", k->frags);
+	json_yes(item, "answers", k->answers);
 	json_time(item, "since", k->attached_at);
 	json_totals(item, t);
 }
@@ -300,6 +325,7 @@ static void status_print(const struct status *s)
 	print_config(s);
 	print_ifaces(s);
 	print_troubles(s);
+	print_cookies(s);
 }
 
 static void print_not_loaded(const struct status *s)
