@@ -171,6 +171,13 @@ void rig_policy(struct rig *g, const char *sentences)
 	diag_free(&d);
 }
 
+void rig_cookies(struct rig *g, unsigned int port, unsigned int bits)
+{
+	uint16_t *entry = &g->banks[g->state->epoch & 1].port[port];
+
+	*entry = (*entry & ~MXDP_PORT_COOKIES) | bits;
+}
+
 void rig_seconds(struct rig *g, unsigned int n)
 {
 	g->state->test_jiffies += n * RIG_SECOND;

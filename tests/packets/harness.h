@@ -58,6 +58,8 @@ void rig_free(struct rig *g);
 /* Puts rules in force: parsed, compiled and placed by the project's own code; one more epoch. */
 void rig_policy(struct rig *g, const char *sentences);
 void rig_seconds(struct rig *g, unsigned int n);
+/* MXDP_PORT_COOKIES_* of a port in the bank in force, whatever its sentences say. */
+void rig_cookies(struct rig *g, unsigned int port, unsigned int bits);
 
 struct rig_run {
 	const void *frame;

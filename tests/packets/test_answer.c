@@ -34,22 +34,12 @@ static struct rig *g;
 static int smtp = -1;
 static unsigned int next_port = 20000;
 
-static struct mxdp_bank *in_force(void)
-{
-	return &g->banks[g->state->epoch & 1];
-}
-
-static void cookies(unsigned int port, unsigned int bits)
-{
-	in_force()->port[port] = (in_force()->port[port] & ~MXDP_PORT_COOKIES) | bits;
-}
-
 /* A policy whose port 25 has these bits, a listener on it, and pressure of no kind yet. */
 static void begin(const struct kind *k, unsigned int bits, const char *syncookies, int backlog)
 {
 	rig_policy(g, rows_sentences);
 	rig_seconds(g, 10);
-	cookies(25, bits);
+	rig_cookies(g, 25, bits);
 	wire_sysctl("net/ipv4/tcp_syncookies", syncookies);
 	smtp = wire_listen(k->listener, 25, backlog);
 }
@@ -228,17 +218,17 @@ static void is_left_alone(const char *what, const struct craft *c)
 /* The kernel's own answer to c, which the filter lets pass. */
 static void kernel_answers(const struct craft *c, struct heard *h)
 {
-	unsigned int bits = in_force()->port[25] & MXDP_PORT_COOKIES;
+	unsigned int bits = g->banks[g->state->epoch & 1].port[25] & MXDP_PORT_COOKIES;
 	static uint8_t ip[WIRE_MTU];
 	size_t n, tcp;
 
-	cookies(25, 0);
+	rig_cookies(g, 25, 0);
 	wire_drain();
 	is_left_alone("for the kernel to answer", c);
 	wire_give(sent.b + sent.l3, sent.len - sent.l3);
 	assert_true(wire_take(ip, &n, &tcp, 1000));
 	read_tcp(ip + tcp, h);
-	cookies(25, bits);
+	rig_cookies(g, 25, bits);
 }
 
 /* p's ACK to a cookie, with these options, and the connection it makes. */
@@ -505,10 +495,10 @@ static void what_is_not_answered_reaches_the_kernel_as_it_was(void **state)
 			c.ext = "f";
 			is_left_alone("a SYN in an atomic fragment", &c);
 		}
-		cookies(25, 0);
+		rig_cookies(g, 25, 0);
 		c = knock(&p);
 		is_left_alone("a port without cookies", &c);
-		cookies(25, MXDP_PORT_COOKIES_ALWAYS);
+		rig_cookies(g, 25, MXDP_PORT_COOKIES_ALWAYS);
 		wire_sysctl("net/ipv4/tcp_syncookies", "0");
 		is_left_alone("cookies switched off in the kernel", &c);
 		wire_sysctl("net/ipv4/tcp_syncookies", "1");
@@ -562,7 +552,7 @@ static void who_only_observes_or_asks_sends_nothing(void **state)
 		assert_int_equal(rig_run(g, &(struct rig_run){ .frame = sent.b, .len = sent.len, .probe = &probe }), XDP_PASS);
 		assert_int_equal(probe.reason, MXDP_R_ALLOWED);
 		rig_policy(g, rows_sentences_observe);
-		cookies(25, MXDP_PORT_COOKIES_ALWAYS);
+		rig_cookies(g, 25, MXDP_PORT_COOKIES_ALWAYS);
 		is_left_alone("observing", &c);
 		end();
 	}
@@ -579,7 +569,7 @@ static void a_connection_the_kernel_knows_is_the_kernels(void **state)
 		peer_opens(g, &p, smtp);
 		peer_knocks(g, &half);
 		half.next--;
-		cookies(25, MXDP_PORT_COOKIES_ALWAYS);
+		rig_cookies(g, 25, MXDP_PORT_COOKIES_ALWAYS);
 		wire_sysctl("net/ipv4/tcp_syncookies", "2");
 		c = knock(&half);
 		is_left_alone("a SYN that is sent again", &c);
@@ -643,10 +633,10 @@ static void fill_the_queue(unsigned int family, int n)
 		struct peer silent = stranger(family);
 		struct craft c = knock(&silent);
 
-		cookies(25, 0);
+		rig_cookies(g, 25, 0);
 		peer_sends(g, &silent, "a SYN that fills the queue", &c, SAYS(PASS(ALLOWED, HERE)));
 	}
-	cookies(25, MXDP_PORT_COOKIES_AUTO);
+	rig_cookies(g, 25, MXDP_PORT_COOKIES_AUTO);
 }
 
 static void auto_answers_when_the_kernel_would_and_asks_once_a_tick(void **state)
