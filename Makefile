@@ -2,7 +2,8 @@
 # make            build/mxdp
 # make check      every test that needs no package beyond the build's (see tools/check for all of it)
 # make bench      what each packet costs, over `return XDP_PASS`
-# make install    PREFIX, DESTDIR, SYSCONFDIR
+# make install    PREFIX, DESTDIR, SYSCONFDIR, UNITDIR
+# make deb        a Debian package, in build/deb
 # V=1 shows the commands.
 
 VERSION := 0.1.0
@@ -10,6 +11,10 @@ PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SHAREDIR ?= $(PREFIX)/share
+# commented: the rules file is installed with every sentence commented out
+CONFIG ?= example
 DESTDIR ?=
 
 CC ?= cc
@@ -50,7 +55,7 @@ $(O)/libmxdp.a: $(OBJ)
 
 $(O)/%.o: user/%.c | $(O)/mxdp.skel.h
 	$(call say,CC,$@)
-	$(Q)$(CC) $(MX_CFLAGS) $(CFLAGS) -DMXDP_VERSION='"$(VERSION)"' -DMXDP_REVISION='"$(REVISION)"' \
+	$(Q)$(CC) $(CPPFLAGS) $(MX_CFLAGS) $(CFLAGS) -DMXDP_VERSION='"$(VERSION)"' -DMXDP_REVISION='"$(REVISION)"' \
 		-DMXDP_SYSCONFDIR='"$(SYSCONFDIR)"' -MMD -MP -c -o $@ $<
 
 $(O)/mxdp.bpf.o: bpf/mxdp.bpf.c
@@ -124,18 +129,29 @@ install: all
 	install -D -m 0755 $(O)/mxdp $(DESTDIR)$(SBINDIR)/mxdp
 	for n in 5 8; do for m in docs/man/*.$$n; do \
 		install -D -m 0644 $$m $(DESTDIR)$(MANDIR)/man$$n/$$(basename $$m) || exit 1; done; done
+	for u in tools/systemd/*; do install -D -m 0644 $$u $(DESTDIR)$(UNITDIR)/$$(basename $$u) || exit 1; done
+	install -D -m 0644 tools/completions/mxdp.bash $(DESTDIR)$(SHAREDIR)/bash-completion/completions/mxdp
+	install -D -m 0644 tools/completions/mxdp.zsh $(DESTDIR)$(SHAREDIR)/zsh/vendor-completions/_mxdp
+	install -D -m 0644 tools/integrations/fail2ban-action.conf $(DESTDIR)$(SYSCONFDIR)/fail2ban/action.d/mxdp.conf
 	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/mxdp/conf.d $(DESTDIR)$(SYSCONFDIR)/mxdp/lists
-	test -e $(DESTDIR)$(SYSCONFDIR)/mxdp/mxdp.conf || \
-		install -m 0640 docs/mxdp.conf.example $(DESTDIR)$(SYSCONFDIR)/mxdp/mxdp.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/mxdp/mxdp.conf || { \
+		sed '$(if $(filter commented,$(CONFIG)),s/^[^#]/#&/)' docs/mxdp.conf.example > $(O)/mxdp.conf && \
+		install -m 0640 $(O)/mxdp.conf $(DESTDIR)$(SYSCONFDIR)/mxdp/mxdp.conf; }
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/mxdp $(foreach m,$(wildcard docs/man/*.8),$(DESTDIR)$(MANDIR)/man8/$(notdir $(m))) \
-		$(foreach m,$(wildcard docs/man/*.5),$(DESTDIR)$(MANDIR)/man5/$(notdir $(m)))
+		$(foreach m,$(wildcard docs/man/*.5),$(DESTDIR)$(MANDIR)/man5/$(notdir $(m))) \
+		$(foreach u,$(wildcard tools/systemd/*),$(DESTDIR)$(UNITDIR)/$(notdir $(u))) \
+		$(DESTDIR)$(SHAREDIR)/bash-completion/completions/mxdp $(DESTDIR)$(SHAREDIR)/zsh/vendor-completions/_mxdp \
+		$(DESTDIR)$(SYSCONFDIR)/fail2ban/action.d/mxdp.conf
+
+deb:
+	tools/make-deb $(O)/deb
 
 clean:
 	rm -rf $(O)
 
-.PHONY: all tests clean check fuzz kernels bench install uninstall
+.PHONY: all tests clean check fuzz kernels bench install uninstall deb
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $(O)/*.d $(O)/tests/*/*.d)
