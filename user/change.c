@@ -96,15 +96,36 @@ static const struct stmt *first_of(const struct rules *r, enum stmt_kind kind)
 
 /* ---- the standing state, and the way back to it ---- */
 
-int standing_take(struct standing *was, struct datapath *dp, struct diag *d)
+/* Errors, and those remarks that begin with `remarks` ("": all, NULL: none). */
+static void merge(struct diag *to, struct diag *from, const char *remarks)
 {
+	for (size_t i = 0; i < from->n; i++)
+		if (from->msg[i].level == DIAG_ERROR ||
+		    (remarks && !strncmp(from->msg[i].text, remarks, strlen(remarks))))
+			diag_add(to, from->msg[i].level, "%s", from->msg[i].text);
+	diag_free(from);
+}
+
+int standing_take(struct standing *was, struct datapath *dp, bool mend, struct diag *d)
+{
+	struct diag found = { 0 };
 	int err;
 
 	*was = (struct standing){ 0 };
-	err = dp_frozen(dp, &was->frozen, &was->nfrozen, d);
+	err = dp_frozen(dp, &was->frozen, &was->nfrozen, mend ? &found : d);
+	if (err == -EBADMSG && mend) {
+		diag_warn(d, "the rules in force cannot be read, somebody else wrote into their copy; they are replaced");
+		was->loaded = true;
+		err = 0;
+	} else {
+		was->loaded = !err;
+	}
+	if (err == -ENODATA || !err)
+		diag_free(&found);
+	else
+		merge(d, &found, "");
 	if (err && err != -ENODATA)
 		return err;
-	was->loaded = !err;
 	return dp_ifaces(dp, &was->ifaces, &was->nifaces, d);
 }
 
@@ -194,7 +215,7 @@ void standing_restore(const struct standing *was, struct datapath *dp, struct di
 	if (!was->loaded) {
 		bad = dp_detach_all(dp, d);
 	} else {
-		bad = rules_thaw(&r, was->frozen, was->nfrozen, d);
+		bad = was->frozen ? rules_thaw(&r, was->frozen, was->nfrozen, d) : -EBADMSG;
 		if (!bad)
 			bad = put_rules(dp, &r, d);
 		bad |= restore_ifaces(was, dp, d);
@@ -441,16 +462,6 @@ bool shuts_everybody(const struct options *o, const struct rules *r, const struc
 
 /* ---- the files ---- */
 
-/* Errors, and those remarks that begin with `remarks` ("": all, NULL: none). */
-static void merge(struct diag *to, struct diag *from, const char *remarks)
-{
-	for (size_t i = 0; i < from->n; i++)
-		if (from->msg[i].level == DIAG_ERROR ||
-		    (remarks && !strncmp(from->msg[i].text, remarks, strlen(remarks))))
-			diag_add(to, from->msg[i].level, "%s", from->msg[i].text);
-	diag_free(from);
-}
-
 bool file_exists(const char *path)
 {
 	struct stat st;
@@ -526,7 +537,7 @@ static int open_kernel(struct change *c)
 		c->dp = NULL;
 		return err == -ENOENT ? EXIT_DONE : EXIT_KERNEL;
 	}
-	if (standing_take(&c->was, c->dp, c->d))
+	if (standing_take(&c->was, c->dp, false, c->d))
 		return EXIT_KERNEL;
 	c->loaded = c->was.loaded;
 	if (c->loaded && rules_thaw(&c->running, c->was.frozen, c->was.nfrozen, c->d))

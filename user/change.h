@@ -16,12 +16,13 @@
 /* What was in force before a change, to go back to. */
 struct standing {
 	bool loaded;
-	void *frozen;
+	void *frozen; /* NULL although loaded: what is in force cannot be read, somebody else wrote into its copy */
 	size_t nfrozen;
 	struct dp_iface *ifaces;
 	size_t nifaces;
 };
-int standing_take(struct standing *was, struct datapath *dp, struct diag *d);
+/* `mend`: rules that cannot be read are no error, only to be replaced; a warning says so. */
+int standing_take(struct standing *was, struct datapath *dp, bool mend, struct diag *d);
 /* Rules and interfaces as they were; nothing at all when nothing was loaded. Says so when that fails too. */
 void standing_restore(const struct standing *was, struct datapath *dp, struct diag *d);
 void standing_free(struct standing *was);

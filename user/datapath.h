@@ -102,6 +102,7 @@ struct dp_iface {
 			      * network namespace. Other than name: it was renamed, and is filtered all the same */
 	enum dp_mode mode;   /* DP_NATIVE or DP_GENERIC, as the kernel says */
 	uint32_t prog_id;    /* of the link */
+	bool pinned;         /* that program's own pin is there: without it nothing can be asked of it (`explain`) */
 	uint32_t running_id; /* XDP program the kernel runs there, or where no link is, under the name; 0 none. Equal to prog_id
 			      * when all is well */
 	char driver[32];

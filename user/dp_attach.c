@@ -825,7 +825,8 @@ static int attach_again(struct datapath *dp, struct dp_dev *dev, int ifindex, en
 		}
 		if (mode != DP_AUTO && mode != r.mode)
 			return attach_other_mode(dp, dev, ifindex, mode, r.mode, d);
-		if (made_look(dev, r.id).build != program_build())
+		/* a pin that somebody took away is made anew the same way */
+		if (dev->prog_fd < 0 || made_look(dev, r.id).build != program_build())
 			return attach_upgrade(dp, dev, d);
 		return 0;
 	}
@@ -1064,7 +1065,8 @@ static int iface_look(struct datapath *dp, const char *name, struct dp_iface *ou
 	made = made_look(&dev, dev.link_prog_id);
 	*out = (struct dp_iface){
 		.ifindex = if_nametoindex(name), .link_ifindex = dev.link_ifindex, .prog_id = dev.link_prog_id,
-		.attached_at = loaded_at(&dev), .frags = made.frags, .answers = !made.no_answers, .rows = dev.rows,
+		.pinned = dev.prog_fd >= 0, .attached_at = loaded_at(&dev), .frags = made.frags,
+		.answers = !made.no_answers, .rows = dev.rows,
 	};
 	snprintf(out->name, sizeof(out->name), "%s", name);
 	/* renamed, the name perhaps given to another: the truth is what the link holds */

@@ -8,7 +8,7 @@ static int dev_attached(struct datapath *dp, const char *ifname, struct dp_dev *
 {
 	int err = dev_open(dp, ifname, dev, d);
 
-	if (err == -ENOENT || (!err && (dev->counters_fd < 0 || dev->ports_fd < 0 || dev->prog_fd < 0))) {
+	if (err == -ENOENT || (!err && (dev->counters_fd < 0 || dev->ports_fd < 0))) {
 		diag_error(d, "%s: mxdp is not attached there; `mxdp attach %s`", ifname, ifname);
 		return -ENOENT;
 	}

@@ -31,9 +31,9 @@ static int open_kernel(struct apply *a, enum dp_open how)
 		a->dp = NULL;
 		return err == -ENOENT ? EXIT_DONE : EXIT_KERNEL;
 	}
-	if (standing_take(&a->was, a->dp, a->d))
+	if (standing_take(&a->was, a->dp, true, a->d))
 		return EXIT_KERNEL;
-	if (a->was.loaded && rules_thaw(&a->before, a->was.frozen, a->was.nfrozen, a->d))
+	if (a->was.frozen && rules_thaw(&a->before, a->was.frozen, a->was.nfrozen, a->d))
 		return EXIT_KERNEL;
 	return EXIT_DONE;
 }

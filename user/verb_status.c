@@ -52,7 +52,7 @@ static int judge_state(const struct status *s)
 	if (s->look.nifaces == 0)
 		return EXIT_KERNEL;
 	for (size_t i = 0; i < s->nifaces; i++)
-		wrong |= s->iface[i].state != IFACE_ATTACHED || iface_renamed(s->iface[i].kernel);
+		wrong |= s->iface[i].state != IFACE_ATTACHED || iface_renamed(s->iface[i].kernel) || !s->iface[i].kernel->pinned;
 	return wrong ? EXIT_NO : EXIT_DONE;
 }
 
@@ -239,6 +239,11 @@ static void print_troubles(const struct status *s)
 			printf("\nWARNING: ");
 			put_escaped(v->name, stdout);
 			printf(" %s\n", iface_state_text(v->state));
+		}
+		if (v->state == IFACE_ATTACHED && !v->kernel->pinned) {
+			printf("\nWARNING: ");
+			put_escaped(v->name, stdout);
+			printf(" is filtered, but somebody took the pin of its program away: `mxdp apply` makes it anew\n");
 		}
 		if (v->state == IFACE_FOREIGN)
 			printf("         the foreign program has id %" PRIu32 ": `bpftool prog show id %" PRIu32
