@@ -97,6 +97,13 @@ const struct verb_text verbs[] = {
 	  "alone). Without: takes the filter off everywhere, reads no file and writes none, so that `mxdp apply` brings it back.\n",
 	  "mxdp detach eth0\n  mxdp detach" },
 
+	{ { "import", verb_import, "import FIREWALL [PATH|-]...", "an old firewall's rules, said as sentences of mxdp" }, "i",
+	  "FIREWALL is iptables, ip6tables, ufw, firewalld or nft. PATH holds what iptables-save, `nft list ruleset` or `ufw status`\n"
+	  "prints, a file of the old firewall, or a script, notes or a guide with its commands in them. The rules are evaluated, not\n"
+	  "translated, and printed; nothing is applied. What is not carried is said on standard error, one line each:\n"
+	  "PATH:LINE: note|loss|danger. -i NAME: for packets of this interface. Exit status 0 all is carried but notes, 4 not all.\n",
+	  "mxdp import iptables /etc/iptables/rules.v4 ip6tables /etc/iptables/rules.v6\n  nft list ruleset | mxdp import nft" },
+
 	{ { "help", verb_help, "help [VERB]", "this, or all about one verb" }, "", "", "mxdp help allow" },
 	{ { "version", verb_version, "version", "which mxdp this is" }, "", "", "mxdp version" },
 	{ { NULL } },

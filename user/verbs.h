@@ -40,7 +40,7 @@ struct verb {
 
 #define VERB(f) int f(const struct options *o, int argc, char **argv)
 /* change: verb_*.c of their names; `rule` serves allow deny block admin exempt default observe enforce */
-VERB(verb_attach); VERB(verb_detach); VERB(verb_apply); VERB(verb_check); VERB(verb_diff); VERB(verb_reload);
+VERB(verb_attach); VERB(verb_detach); VERB(verb_apply); VERB(verb_check); VERB(verb_diff); VERB(verb_reload); VERB(verb_import);
 VERB(verb_rule); VERB(verb_list); VERB(verb_delete);
 /* look */
 VERB(verb_status); VERB(verb_show); VERB(verb_query); VERB(verb_explain); VERB(verb_export);
