@@ -6,6 +6,9 @@
 #ifndef MXDP_BPF_MAPS_H
 #define MXDP_BPF_MAPS_H
 
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 #define MXDP_ARRAY(name_, value_, entries_) \
 	struct { \
 		__uint(type, BPF_MAP_TYPE_ARRAY); \

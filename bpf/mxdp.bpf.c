@@ -42,59 +42,108 @@ static __always_inline struct mxdp_probe *probe_of(struct xdp_md *ctx)
 	return probe;
 }
 
+/* No metadata, so no probe either. Drivers that know none set data_meta behind data. */
+static __always_inline bool bare(struct xdp_md *ctx, void *data)
+{
+	return (void *)(long)ctx->data_meta >= data;
+}
+
+enum { ON_LANE = -1, OFF_LANE = -2 }; /* p is filled in, or parse() must; any other answer of lane() is a verdict */
+
+/*
+ * Written out for each kind of frame, so that offsets are constants. Sets
+ * nothing on the way off the lane: clang would prepare it before every branch.
+ */
+static __always_inline int lane(struct xdp_md *ctx, const struct mxdp_bank *b, void *data, void *end, void *ip, __u8 family,
+				struct pkt *p, __u32 *entry, bool *crossing)
+{
+	struct lane l;
+	__u32 port;
+
+	if (!lane_find(&l, data, end, ip, family))
+		return OFF_LANE;
+	port = port_of(U16(l.tcp, 2));
+	*entry = b->port[port];
+	/* The commonest junk goes first: a knock on a port that no source may open, whatever else is wrong with it. */
+	if (is_syn(U8(l.tcp, 13)) && *entry & MXDP_PORT_KNOCK && bare(ctx, data)) {
+		if (likely(!crossing_due(ctx, port)))
+			return knocked(ctx, family, (__u32)(end - data), port);
+		*crossing = true;
+	} else {
+		*crossing = false;
+	}
+	lane_fill(&l, p);
+	p->frame_len = (__u32)(end - data);
+	return ON_LANE;
+}
+
+/* On which lane the frame is, if on any. */
+static __always_inline int front(struct xdp_md *ctx, const struct mxdp_bank *b, struct pkt *p, __u32 *entry, bool *crossing)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = data + sizeof(struct ethhdr);
+
+	if (ip + sizeof(struct iphdr) + sizeof(struct tcphdr) > end)
+		return OFF_LANE;
+	if (lane_is_ip4(ip))
+		return lane(ctx, b, data, end, ip, 0, p, entry, crossing);
+	if (lane_is_ip6(ip))
+		return lane(ctx, b, data, end, ip, 1, p, entry, crossing);
+	ip = lane_untag(data, end);
+	if (!ip)
+		return OFF_LANE;
+	if (lane_is_ip4(ip))
+		return lane(ctx, b, data, end, ip, 0, p, entry, crossing);
+	if (lane_is_ip6(ip))
+		return lane(ctx, b, data, end, ip, 1, p, entry, crossing);
+	return OFF_LANE;
+}
+
 static __always_inline int filter(struct xdp_md *ctx)
 {
 	bool probing, crossing, syn = false, dressed = false, tcp;
 	struct mxdp_lease_line *line = NULL;
-	__u32 epoch, frame_len, class_ = 0;
 	__u64 hash, word = 0;
 	const struct mxdp_bank *b;
-	struct lane lane;
-	__u32 entry = 0;
-	int reason;
+	__u32 epoch, class_ = 0;
+	int reason, way;
+	__u32 entry;
 	struct pkt p;
 	__u8 cell;
 
-	probing = probe_of(ctx) != NULL;
-	frame_len = ctx->data_end - ctx->data;
-
 	/* One word names the policy: everything below reads the one bank it chose. */
 	epoch = *(volatile __u32 *)&state.epoch;
-	if (trial_over(epoch)) {
-		if (cfg.attached_on_trial == epoch && !probing)
-			return verdict(ctx, 0, frame_len, false, 0, NO_PORT, MXDP_R_TRIAL_OVER);
+	if (unlikely(trial_over(epoch))) {
+		if (cfg.attached_on_trial == epoch && !probe_of(ctx))
+			return verdict(ctx, 0, ctx->data_end - ctx->data, false, 0, NO_PORT, MXDP_R_TRIAL_OVER);
 		epoch++;
 	}
 	b = &banks[epoch & 1];
+	asm volatile("" : "+r"(b)); /* one address for all that follows, not one for each field */
 
-	tcp = lane_find(ctx, &lane);
-	if (tcp) {
-		__u32 port = port_of(U16(lane.tcp, 2));
-
-		entry = b->port[port];
-		/* The commonest junk goes first: a knock on a port that no source may open, whatever else is wrong with it. */
-		if (entry & MXDP_PORT_CLOSED && is_syn(U8(lane.tcp, 13)) && !probing && !crossing_due(ctx, port))
-			return verdict(ctx, lane.family, frame_len, b->flags & MXDP_BANK_OBSERVE, entry & MXDP_PORT_SERVICE, port,
-				       MXDP_R_CLOSED);
-		lane_fill(&lane, &p);
-		p.frame_len = frame_len;
-		crossing = !probing;
-	} else {
+	way = front(ctx, b, &p, &entry, &crossing);
+	if (way >= 0)
+		return way;
+	tcp = way == ON_LANE;
+	if (!tcp) {
+		entry = 0;
+		crossing = false;
 		p.family = 0;
 		p.has_source = 0;
-		p.frame_len = frame_len;
+		p.frame_len = ctx->data_end - ctx->data;
 		reason = parse(ctx, &p);
 		tcp = reason == MXDP_PARSED;
 		if (tcp)
 			entry = b->port[p.dport & 0xffff];
-		crossing = false;
 	}
+	probing = probe_of(ctx) != NULL;
 
 	if (tcp) {
 		syn = is_syn(p.flags);
 		reason = MXDP_R_CLOSED;
-		if (syn && entry & MXDP_PORT_CLOSED && !crossing)
-			goto out;
+		if (syn && entry & MXDP_PORT_CLOSED && !crossing) {
+			if (way != ON_LANE || probing || !crossing_due(ctx, p.dport))
+				goto out;
+		}
 		/* A lease was granted for sane addresses and ports, so only the flags, and to whom the frame goes, are looked at. */
 		if (is_plain(p.flags) && !p.to_group && !probing) {
 			hash = lease_hash(&p);

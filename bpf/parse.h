@@ -372,49 +372,56 @@ struct lane {
 	__u8 family;
 };
 
-static __always_inline bool lane_find(struct xdp_md *ctx, struct lane *l)
+/*
+ * Fields that stand together are compared together, and a frame's type stands
+ * right before its IP header, tags or not: type, version, header length.
+ */
+static __always_inline bool lane_is_ip4(const void *ip)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	void *ip = data + sizeof(struct ethhdr), *tcp;
-	__u32 doff, len;
-	__be16 proto;
+	return (U32(ip, -2) & bpf_htonl(0xffffff00)) == bpf_htonl(ETH_P_IP << 16 | 0x4500);
+}
 
-	if (ip + 40 > end)
-		return false;
-	proto = U16(data, 12);
-	if (proto != bpf_htons(ETH_P_IP) && proto != bpf_htons(ETH_P_IPV6)) {
-		for (int n = 0; n < MXDP_MAX_TAGS && is_tag(proto); n++) {
-			proto = U16(ip, 2);
-			ip += 4;
-			if (ip + 40 > end)
-				return false;
-		}
+static __always_inline bool lane_is_ip6(const void *ip)
+{
+	return (U32(ip, -2) & bpf_htonl(0xfffff000)) == bpf_htonl((__u32)ETH_P_IPV6 << 16 | 0x6000);
+}
+
+/* The IP header of a frame that starts with at least 54 bytes, or NULL where the lane ends. */
+static __always_inline void *lane_untag(void *data, void *end)
+{
+	void *ip = data + sizeof(struct ethhdr);
+
+	for (int n = 0; n < MXDP_MAX_TAGS && is_tag(U16(ip, -2)); n++) {
+		ip += 4;
+		if (ip + sizeof(struct iphdr) + sizeof(struct tcphdr) > end)
+			return NULL;
 	}
-	if (proto == bpf_htons(ETH_P_IP)) {
-		if (U8(ip, 0) != 0x45 || U8(ip, 9) != IPPROTO_TCP || U16(ip, 6) & bpf_htons(0x3fff))
+	return ip;
+}
+
+/* `family` is a constant, and `ip` best too, so many bytes behind `data` */
+static __always_inline bool lane_find(struct lane *l, void *data, void *end, void *ip, __u8 family)
+{
+	__u32 head = family ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	__u32 len, doff, room = (__u32)(end - ip);
+	void *tcp = ip + head;
+
+	if (family == 0) {
+		/* neither "more fragments" nor an offset; the protocol */
+		if ((U32(ip, 6) & bpf_htonl(0x3fff00ff)) != bpf_htonl(IPPROTO_TCP))
 			return false;
-		len = bpf_ntohs(U16(ip, 2)) - sizeof(struct iphdr);
-		tcp = ip + sizeof(struct iphdr);
-		l->family = 0;
-	} else if (proto == bpf_htons(ETH_P_IPV6)) {
-		tcp = ip + sizeof(struct ipv6hdr);
-		if (tcp + sizeof(struct tcphdr) > end || U8(ip, 0) >> 4 != 6 || U8(ip, 6) != IPPROTO_TCP)
-			return false;
-		len = bpf_ntohs(U16(ip, 4));
-		l->family = 1;
+		len = bpf_ntohs(U16(ip, 2));
 	} else {
-		return false;
+		if (tcp + sizeof(struct tcphdr) > end || U8(ip, 6) != IPPROTO_TCP)
+			return false;
+		len = bpf_ntohs(U16(ip, 4)) + head;
 	}
-	if ((int)len < (int)sizeof(struct tcphdr) || len > (__u32)(end - tcp))
+	doff = U8(tcp, 12);
+	if (len > room || doff < 0x50 || (doff >> 2 & 0x3c) + head > len)
 		return false;
-	if (len != (__u32)(end - tcp) && (__u32)(end - data) >= MXDP_FULL_BUFFER)
+	if ((__u32)(end - data) >= MXDP_FULL_BUFFER && len != room)
 		return false; /* more buffers may follow, and all their bytes count */
-	doff = U8(tcp, 12) >> 4 << 2;
-	if (doff < sizeof(struct tcphdr) || doff > len)
-		return false;
-	l->data = data;
-	l->ip = ip;
-	l->tcp = tcp;
+	*l = (struct lane){ .data = data, .ip = ip, .tcp = tcp, .family = family };
 	return true;
 }
 

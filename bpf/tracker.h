@@ -62,10 +62,11 @@ __u64 crossing_asked[64] SEC(".data.crossing");
 
 static __always_inline bool crossing_due(struct xdp_md *ctx, __u32 port)
 {
-	__u64 *asked = &crossing_asked[ctx->rx_queue_index & 63], now;
+	__u64 *asked, now;
 
-	if (port < FIRST_OWN_PORT)
+	if (likely(port < FIRST_OWN_PORT))
 		return false;
+	asked = &crossing_asked[ctx->rx_queue_index & 63];
 	now = clock_jiffies();
 	if (*asked == now)
 		return false;

@@ -1009,6 +1009,8 @@ static void fill_bank(struct compiler *c, bool default_allow)
 		uint8_t s = c->ports->service[port];
 
 		b->port[port] = s | (open[s] ? cookies[s] : MXDP_PORT_CLOSED) | (default_allow && !s ? MXDP_PORT_FREE : 0);
+		if (!s && !open[s] && !(b->flags & MXDP_BANK_OBSERVE))
+			b->port[port] |= MXDP_PORT_KNOCK;
 	}
 }
 

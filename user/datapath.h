@@ -130,9 +130,9 @@ int dp_ifaces(struct datapath *dp, struct dp_iface **v, size_t *n, struct diag *
 struct dp_counts {
 	/* summed over rows; index as in abi.h */
 	struct mxdp_count cell[MXDP_SERVICES][2][2][MXDP_REASON_SLOTS]; /* [service][family][observed][reason] */
-	struct mxdp_port_count port[65536];
+	struct mxdp_port_count port[65536]; /* `dropped` holds the knocks, `knocked` is 0 */
 };
-int dp_counts(struct datapath *dp, const char *ifname, struct dp_counts *out, struct diag *d); /* 3 MiB: allocate it */
+int dp_counts(struct datapath *dp, const char *ifname, struct dp_counts *out, struct diag *d); /* 6 MiB: allocate it */
 
 /* ---- probe ---- */
 

@@ -43,6 +43,15 @@ static void sum_cells(const struct mxdp_count *c, uint32_t rows, struct dp_count
 	}
 }
 
+/* What was counted in one place for three: see struct mxdp_port_count. */
+static void sum_knocks(const struct mxdp_port_count *p, uint32_t port, struct dp_counts *out)
+{
+	for (unsigned int family = 0; family < 2; family++) {
+		add(&out->port[port].dropped, &p->knocked[family]);
+		add(&out->cell[0][family][0][MXDP_R_CLOSED], &p->knocked[family]);
+	}
+}
+
 int dp_counts(struct datapath *dp, const char *ifname, struct dp_counts *out, struct diag *d)
 {
 	struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
@@ -67,6 +76,7 @@ int dp_counts(struct datapath *dp, const char *ifname, struct dp_counts *out, st
 		add(&out->port[i & 65535].passed, &p[i].passed);
 		add(&out->port[i & 65535].dropped, &p[i].dropped);
 		add(&out->port[i & 65535].observed, &p[i].observed);
+		sum_knocks(&p[i], i & 65535, out);
 	}
 	return 0;
 }

@@ -87,6 +87,7 @@ _Static_assert(sizeof(union mxdp_line) == 64, "one cache line");
 #define MXDP_PORT_SERVICE  0x00ffu
 #define MXDP_PORT_CLOSED   0x8000u /* no source at all may open it */
 #define MXDP_PORT_FREE     0x4000u /* not governed (default allow): every segment passes unless its source is blocked */
+#define MXDP_PORT_KNOCK    0x0800u /* closed, of service 0, and not only observed: a SYN is counted under `knocked` */
 #define MXDP_PORT_COOKIES  0x3000u /* SYN cookies from the driver: one of the two below, or neither */
 #define MXDP_PORT_COOKIES_AUTO   0x1000u /* when the kernel itself would send them */
 #define MXDP_PORT_COOKIES_ALWAYS 0x2000u /* for every SYN, as far as the kernel takes the answer */
@@ -170,6 +171,11 @@ struct mxdp_port_count {
 	struct mxdp_count passed;
 	struct mxdp_count dropped;
 	struct mxdp_count observed; /* passed, because the policy in force only observes */
+	/*
+	 * By family: SYNs dropped as CLOSED when the port had no service of its own. Counted here and nowhere else: whoever
+	 * reads adds them to `dropped`, and their sum over all ports to the counters of service 0.
+	 */
+	struct mxdp_count knocked[2];
 };
 
 /* ---- cfg: constants of a loaded program; the verifier leaves out the branches they rule out ---- */

@@ -264,6 +264,27 @@ static void say_books(const struct rig *g)
 	}
 }
 
+static void fold_cell(struct rig *g, struct mxdp_port_count *pc, unsigned int family)
+{
+	struct mxdp_count *closed = &g->counters[MXDP_COUNTER(0, 0, family, 0, MXDP_R_CLOSED)], *from = &pc->knocked[family];
+
+	closed->packets += from->packets;
+	closed->bytes += from->bytes;
+	pc->dropped.packets += from->packets;
+	pc->dropped.bytes += from->bytes;
+	*from = (struct mxdp_count){ 0 };
+}
+
+void rig_fold(struct rig *g, int port)
+{
+	int first = port == NOPORT ? 0 : port, last = port == NOPORT ? 65535 : port;
+
+	for (int i = first; i <= last; i++)
+		for (unsigned int family = 0; family < 2; family++)
+			if (g->ports[i].knocked[family].packets)
+				fold_cell(g, &g->ports[i], family);
+}
+
 static bool books_hold(const struct rig *g)
 {
 	return !memcmp(g->counters, g->book_counters, NCOUNTERS * sizeof(*g->counters)) &&
@@ -316,6 +337,7 @@ bool rig_expect(struct rig *g, const char *what, const struct rig_run *r, unsign
 
 	if (got < 0)
 		give_up("%s: the kernel refuses the run: %s", what, strerror(-got));
+	rig_fold(g, NOPORT);
 	enter(&g->book_counters[MXDP_COUNTER(0, service_number(g, s.service), fam, observed, s.reason)], r->len);
 	if (s.port != NOPORT) {
 		pc = &g->book_ports[s.port];
@@ -338,6 +360,7 @@ static bool sums_equal(struct rig *g)
 	uint64_t packets = 0, bytes = 0;
 	bool ok = true;
 
+	rig_fold(g, NOPORT);
 	for (size_t i = 0; i < NCOUNTERS; i++) {
 		packets += g->counters[i].packets;
 		bytes += g->counters[i].bytes;
@@ -368,7 +391,10 @@ static bool ports_equal(struct rig *g)
 
 bool rig_adds_up(struct rig *g)
 {
-	bool ok = rig_claim(g, books_hold(g), "the counters differ from the books in the end");
+	bool ok;
+
+	rig_fold(g, NOPORT);
+	ok = rig_claim(g, books_hold(g), "the counters differ from the books in the end");
 
 	if (!ok)
 		say_books(g);

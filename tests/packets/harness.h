@@ -96,6 +96,8 @@ bool rig_expect(struct rig *g, const char *what, const struct rig_run *r, unsign
 
 /* The counters add up to the frames sent, packets and bytes, and every port's. Says so and returns false when not. */
 bool rig_adds_up(struct rig *g);
+/* Knocks on ports of no service are counted in one place for three; this moves them where they belong. NOPORT: all ports. */
+void rig_fold(struct rig *g, int port);
 /* The same after frames that went by rig_run() alone; the books are brought up to date. */
 bool rig_adds_up_unseen(struct rig *g);
 

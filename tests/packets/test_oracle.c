@@ -251,6 +251,8 @@ static bool same(struct rig *g, const struct crafted *f, struct mxdp_count *was)
 	uint64_t at_port = o.port < 0 ? 0 : at(g, o.port);
 	int got = rig_run(g, &(struct rig_run){ .frame = f->b, .len = f->len });
 
+	if (o.port >= 0)
+		rig_fold(g, o.port);
 	seen[o.reason]++;
 	if (o.also >= 0 && got == XDP_DROP &&
 	    counted_as(g, (struct opinion){ .port = -1, .family = o.family }, o.also, f->len, was))

@@ -144,6 +144,11 @@ static void all_ports_are_counted_apart(void **state)
 		assert_int_equal(rig_run(g, &(struct rig_run){ .frame = f.b, .len = f.len }),
 				 port == 25 ? XDP_PASS : XDP_DROP);
 	}
+	/* by the short way */
+	assert_int_equal(g->ports[26].knocked[0].packets, 1);
+	assert_int_equal(g->ports[26].knocked[0].bytes, f.len);
+	assert_int_equal(g->ports[26].dropped.packets, 0);
+	rig_fold(g, NOPORT);
 	for (unsigned int port = 0; port < 65536; port++) {
 		const struct mxdp_port_count *c = &g->ports[port];
 

@@ -249,6 +249,35 @@ static void test_no_rules_at_all_close_everything(void **state)
 	image_free(&img);
 }
 
+/* The short way counts only under service 0 and `dropped`: where that would be wrong, a port must not take it. */
+static void test_only_closed_ports_of_no_service_are_knocked_on(void **state)
+{
+	static const struct {
+		const char *sentences;
+		bool knock80;
+	} row[] = {
+		{ "allow smtp\ndeny 81\n", true },
+		{ "default deny\n", true },
+		{ "observe\nallow smtp\ndeny 81\n", false },
+		{ "default allow\nallow smtp\ndeny 81\n", false },
+		{ "admin 80 from 192.0.2.1\n", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct rules r = rules_of(row[i].sentences);
+		struct image img;
+
+		compile(&img, &r, NULL);
+		assert_int_equal(!!(img.bank->port[80] & MXDP_PORT_KNOCK), row[i].knock80);
+		for (int port = 0; port < 65536; port++)
+			if (img.bank->port[port] & MXDP_PORT_KNOCK)
+				assert_int_equal(img.bank->port[port], MXDP_PORT_KNOCK | MXDP_PORT_CLOSED);
+		image_free(&img);
+		rules_free(&r);
+	}
+}
+
 static void test_bank_flags_say_observe_and_blocks(void **state)
 {
 	struct rules r = rules_of("observe\nallow smtp\n");
@@ -1100,6 +1129,7 @@ int main(void)
 		cmocka_unit_test(test_a_port_without_any_way_in_is_closed),
 		cmocka_unit_test(test_no_rules_at_all_close_everything),
 		cmocka_unit_test(test_bank_flags_say_observe_and_blocks),
+		cmocka_unit_test(test_only_closed_ports_of_no_service_are_knocked_on),
 		cmocka_unit_test(test_sources_treated_alike_share_a_class),
 		cmocka_unit_test(test_a_prefix_treated_like_the_one_around_it_takes_no_room),
 		cmocka_unit_test(test_ports_part_into_services),

@@ -97,7 +97,7 @@ static void image_make(struct image *img, int p, size_t lines)
 	    .nfrozen = strlen(policy_text[p]),
 	};
 	for (int i = 0; i < 65536; i++)
-		img->bank->port[i] = MXDP_PORT_CLOSED;
+		img->bank->port[i] = MXDP_PORT_CLOSED | MXDP_PORT_KNOCK;
 	img->bank->port[25] = 1 + p;
 	img->bank->policy[5 + p][1 + p] = MXDP_CELL_ALLOW;
 	img->bank->dir4[OPEN_SOURCE >> 16] = MXDP_NODE | at;

@@ -70,15 +70,18 @@ __u32 next_flow SEC(".data") = 0;
 SEC("xdp.frags")
 int grant(struct xdp_md *ctx)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = data + sizeof(struct ethhdr);
 	struct mxdp_lease_line *line;
-	struct lane lane;
+	struct lane l;
 	struct pkt p;
 	__u64 hash, word;
 
 	set_source(ctx, 0x0b000000 + (next_flow++ & flow_mask));
-	if (!lane_find(ctx, &lane))
+	if (ip + sizeof(struct iphdr) + sizeof(struct tcphdr) > end)
 		return XDP_ABORTED;
-	lane_fill(&lane, &p);
+	if (!(lane_is_ip4(ip) ? lane_find(&l, data, end, ip, 0) : lane_find(&l, data, end, ip, 1)))
+		return XDP_ABORTED;
+	lane_fill(&l, &p);
 	hash = lease_hash(&p);
 	word = lease_word(hash, lease_stamp(state.epoch, clock_jiffies() >> cfg.tick_shift));
 	line = lease_line(hash);
