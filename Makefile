@@ -107,7 +107,8 @@ $(O)/bench: tools/bench/bench.c $(O)/bench.skel.h $(O)/libmxdp.a
 
 # Coverage-guided fuzzing of every parser, SECONDS each (tools/install-packages fuzz)
 SECONDS ?= 60
-FUZZ_SRC := $(addprefix user/,token.c words.c grammar.c limits.c listfile.c conffile.c rules.c freeze.c diag.c)
+FUZZ_SRC := $(addprefix user/,token.c words.c grammar.c limits.c listfile.c listtable.c listjson.c prefixsort.c \
+	listguard.c listload.c listcopy.c conffile.c rules.c freeze.c diag.c)
 fuzz:
 	@mkdir -p $(O)/fuzz
 	@for f in rules listfile thaw; do echo "  FUZZ    $$f"; \

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "change.h"
 #include "cookies.h"
+#include "listfile.h"
 #include "out.h"
 #include "tell.h"
 
@@ -551,6 +552,7 @@ int change_begin(struct change *c, const struct options *o, struct diag *d, bool
 
 	*c = (struct change){
 		.o = o, .d = d, .attach = c->attach, .detach = c->detach, .file.lock_fd = -1, .listed.lock_fd = -1,
+		.past.state = o->state,
 	};
 	if (!o->runtime)
 		code = open_files(c, create);
@@ -576,6 +578,7 @@ void change_end(struct change *c)
 	rules_free(&c->dropins);
 	rules_free(&c->running);
 	standing_free(&c->was);
+	lists_past_free(&c->past);
 }
 
 /* ---- edits ---- */
@@ -770,7 +773,7 @@ static int check_files(struct change *c, struct rules *after)
 			rules_add(after, &c->dropins.v[i]);
 		if (c->loaded)
 			lists_copy(after, &c->running);
-		err = rules_finish(after, &found);
+		err = rules_finish_over(after, c->attach && !c->loaded ? &c->past : NULL, &found);
 		restore_places(after, then, n);
 	}
 	merge(c->d, &found, c->attach ? "" : NULL);
@@ -837,7 +840,7 @@ static int load_first(struct change *c, struct rules *all)
 	if (!c->o->runtime && c->file.path)
 		return check_files(c, all);
 	if (file_exists(c->o->config))
-		err = rules_load(all, c->o->config, c->d);
+		err = rules_load_over(all, c->o->config, &c->past, c->d);
 	if (err)
 		return EXIT_USAGE;
 	old = change_standing(all, s);
@@ -958,7 +961,10 @@ int change_commit(struct change *c)
 		return EXIT_USAGE;
 	if (c->o->dry_run)
 		return r ? would_compile(c->dp, r, c->d) : EXIT_DONE;
-	return do_it_undisturbed(c, r);
+	code = do_it_undisturbed(c, r);
+	if (!code && r)
+		listcopy_save_all(c->o->state, r, c->d);
+	return code;
 }
 
 /* ---- what was done, in one line ---- */

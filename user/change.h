@@ -45,6 +45,7 @@ struct change {
 	bool file_edited, listed_edited, running_edited;
 	const struct stmt *attach; /* attach this interface too; loads the files when nothing is loaded */
 	const char *detach;     /* take the filter off this one */
+	struct lists_past past; /* for lists that the first attach reads */
 };
 
 /*

@@ -15,7 +15,7 @@
 #include "token.h"
 
 #define MAGIC "MXDPRULE"
-#define VERSION 2
+#define VERSION 3
 #define HEADER 24
 
 /* ---- writing ---- */
@@ -85,6 +85,16 @@ static void put_limits(struct out *o, const struct limits *l)
 	put(o, l->ban, 8);
 }
 
+static void put_guard(struct out *o, const struct list_guard *g)
+{
+	put(o, g->take, 1);
+	put(o, g->may_be_empty | g->expire_empty << 1 | g->private_ok << 2 | g->cover_ok << 3, 1);
+	put(o, g->widest4, 1);
+	put(o, g->widest6, 1);
+	put(o, g->change, 4);
+	put(o, g->expire, 8);
+}
+
 static void put_stmt(struct out *o, const struct stmt *s)
 {
 	put(o, s->kind, 1);
@@ -118,6 +128,7 @@ static void put_stmt(struct out *o, const struct stmt *s)
 	put_text(o, s->path);
 	put(o, s->min, 8);
 	put(o, s->max, 8);
+	put_guard(o, &s->guard);
 	put(o, s->leases, 8);
 	put_limits(o, &s->limits);
 	put_text(o, s->comment);
@@ -326,6 +337,7 @@ static void get_limits(struct in *in, struct limits *l)
 /* Has a sentence of its kind what the rest of the program counts on, and nothing that its kind cannot say? */
 static bool stmt_whole(const struct stmt *s)
 {
+	static const struct list_guard unsaid;
 	bool rule = s->kind == STMT_ADMIN || s->kind == STMT_ALLOW || s->kind == STMT_DENY;
 	bool must_have_sources = s->kind == STMT_ADMIN || s->kind == STMT_EXEMPT || s->kind == STMT_BLOCK;
 	bool list = s->kind == STMT_LIST, iface = s->kind == STMT_INTERFACE;
@@ -340,6 +352,8 @@ static bool stmt_whole(const struct stmt *s)
 		return false;
 	if (!list && (s->nprefixes || s->path || s->min || s->max))
 		return false;
+	if ((!s->path && !guard_same(&s->guard, &unsaid)) || (s->guard.may_be_empty && s->min))
+		return false;
 	if (s->comment && !text_clean(s->comment, strlen(s->comment), NULL))
 		return false;
 	if ((s->path && !*s->path) || (!s->path && (s->min || s->max)) || (s->max && s->min > s->max))
@@ -350,6 +364,24 @@ static bool stmt_whole(const struct stmt *s)
 		return false;
 	return (s->mode == MODE_NATIVE || iface) && (!s->deny || s->kind == STMT_DEFAULT) &&
 	       (!s->leases || s->kind == STMT_TRACK);
+}
+
+static void get_guard(struct in *in, struct list_guard *g)
+{
+	unsigned int take = get(in, 1), flags = get(in, 1);
+
+	g->take = take;
+	g->may_be_empty = flags & 1;
+	g->expire_empty = flags & 2;
+	g->private_ok = flags & 4;
+	g->cover_ok = flags & 8;
+	g->widest4 = get(in, 1);
+	g->widest6 = get(in, 1);
+	g->change = get(in, 4);
+	g->expire = get(in, 8);
+	if (take > TAKE_PERMIT || flags > 15 || g->widest4 > 32 || g->widest6 > 128 || !g->widest4 != !g->widest6 ||
+	    (g->change > 1000000 && g->change != CHANGE_ANY) || g->expire < 0 || (g->expire_empty && !g->expire))
+		in->bad = true;
 }
 
 static void get_stmt(struct in *in, struct stmt *s)
@@ -369,6 +401,7 @@ static void get_stmt(struct in *in, struct stmt *s)
 	s->path = get_text(in);
 	s->min = get(in, 8);
 	s->max = get(in, 8);
+	get_guard(in, &s->guard);
 	s->leases = get(in, 8);
 	get_limits(in, &s->limits);
 	s->comment = get_text(in);
@@ -397,7 +430,7 @@ static void get_list(struct in *in, struct list *l)
 	}
 }
 
-#define STMT_LEAST 103 /* bytes of a sentence in which nothing is said */
+#define STMT_LEAST 119 /* bytes of a sentence in which nothing is said */
 #define LIST_LEAST 24
 
 static void get_all(struct in *in, struct rules *r)

@@ -78,7 +78,7 @@ static bool accept_comma(struct parser *p)
 static bool is_later(const struct token *t)
 {
 	static const char *const later[] = {
-		"ban", "unban", "proto", "for", "expire", "include", "group", "version", "icmp", "monitor",
+		"ban", "unban", "proto", "for", "include", "group", "version", "icmp", "monitor",
 	};
 
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
@@ -567,9 +567,137 @@ static int parse_list_file(struct parser *p)
 	return 0;
 }
 
+/* ---- what a list's file is held against ---- */
+
+static int parse_yes(struct parser *p, const char *word, bool *out)
+{
+	*out = accept(p, "yes");
+	if (*out || accept(p, "no"))
+		return 0;
+	return fail(p, peek(p), "expected \"yes\" or \"no\" behind \"%s\"", word);
+}
+
+static int parse_private(struct parser *p)
+{
+	return parse_yes(p, "private", &p->s->guard.private_ok);
+}
+
+static int parse_cover(struct parser *p)
+{
+	return parse_yes(p, "cover", &p->s->guard.cover_ok);
+}
+
+static int parse_take(struct parser *p)
+{
+	bool reject = accept(p, "reject");
+
+	if (!reject && !accept(p, "permit"))
+		return fail(p, peek(p), "expected \"reject\" or \"permit\" behind \"take\": which lines of a Postfix table");
+	p->s->guard.take = reject ? TAKE_REJECT : TAKE_PERMIT;
+	return 0;
+}
+
+static int parse_expire(struct parser *p)
+{
+	const struct token *t = peek(p);
+	struct list_guard *g = &p->s->guard;
+	char *why = NULL;
+
+	if (!t || t->kind == TOKEN_COMMA)
+		return fail(p, t, "expected a duration behind \"expire\", such as 26h");
+	if (word_duration(t->text, t->len, &g->expire, &why))
+		return fail_why(p, t, why);
+	if (g->expire == 0)
+		return fail(p, t, "a list cannot expire at once; write how old its data may be, such as 26h");
+	/* forever is what holds when nothing is said */
+	g->expire = g->expire < 0 ? 0 : g->expire;
+	p->i++;
+	g->expire_empty = accept(p, "empty");
+	if (!g->expire_empty)
+		accept(p, "keep");
+	g->expire_empty &= g->expire != 0;
+	return 0;
+}
+
+static int parse_widest_one(struct parser *p, unsigned long bits, uint8_t *out)
+{
+	const struct token *t = peek(p);
+	unsigned long v;
+
+	if (!t || t->kind == TOKEN_COMMA || t->text[0] != '/' || !word_number(t->text + 1, t->len - 1, bits, &v))
+		return fail(p, t, "expected two prefix lengths behind \"widest\", IPv4 and IPv6, such as /8 /19");
+	*out = v;
+	p->i++;
+	return 0;
+}
+
+static int parse_widest(struct parser *p)
+{
+	struct list_guard *g = &p->s->guard;
+	int err = parse_widest_one(p, 32, &g->widest4);
+
+	return err ? err : parse_widest_one(p, 128, &g->widest6);
+}
+
+static int parse_change(struct parser *p)
+{
+	const struct token *t = peek(p);
+	unsigned long v;
+
+	if (accept(p, "any")) {
+		p->s->guard.change = CHANGE_ANY;
+		return 0;
+	}
+	if (!t || t->kind == TOKEN_COMMA || !t->len ||
+	    !word_number(t->text, t->len - (t->text[t->len - 1] == '%'), 1000000, &v))
+		return fail(p, t, "expected a share behind \"change\", such as 30%%, or \"any\"");
+	p->s->guard.change = v;
+	p->i++;
+	return 0;
+}
+
+/* A word of the guards? Then it is taken, and *err says whether what follows is right. `said`: those before it. */
+static bool parse_guard(struct parser *p, unsigned int *said, int *err)
+{
+	static const struct {
+		const char *word;
+		int (*parse)(struct parser *p);
+	} guards[] = {
+		{ "take", parse_take }, { "expire", parse_expire }, { "private", parse_private }, { "cover", parse_cover },
+		{ "widest", parse_widest }, { "change", parse_change },
+	};
+
+	for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++) {
+		if (!accept(p, guards[i].word))
+			continue;
+		if (*said & 1u << i)
+			*err = fail(p, &p->v[p->i - 1], "\"%s\" is said twice", guards[i].word);
+		else
+			*err = guards[i].parse(p);
+		*said |= 1u << i;
+		return true;
+	}
+	return false;
+}
+
+static int parse_min(struct parser *p)
+{
+	struct list_guard *g = &p->s->guard;
+
+	if (!p->s->min && !g->may_be_empty && accept(p, "0")) {
+		g->may_be_empty = true;
+		return 0;
+	}
+	if (g->may_be_empty)
+		return fail(p, &p->v[p->i - 1], "\"min\" is said twice");
+	return parse_list_number(p, "min", &p->s->min);
+}
+
 static int parse_list_words(struct parser *p, const struct token *name)
 {
+	static const struct list_guard unsaid;
 	struct stmt *s = p->s;
+	unsigned int said = 0;
 	bool comma = false;
 	int err = 0;
 
@@ -583,9 +711,11 @@ static int parse_list_words(struct parser *p, const struct token *name)
 		if (!comma && accept(p, "file"))
 			err = parse_list_file(p);
 		else if (!comma && accept(p, "min"))
-			err = parse_list_number(p, "min", &s->min);
+			err = parse_min(p);
 		else if (!comma && accept(p, "max"))
 			err = parse_list_number(p, "max", &s->max);
+		else if (!comma && parse_guard(p, &said, &err))
+			;
 		else if (!(err = parse_list_prefix(p)))
 			comma = accept_comma(p);
 	}
@@ -594,6 +724,9 @@ static int parse_list_words(struct parser *p, const struct token *name)
 	if (!err && (s->min || s->max) && !s->path)
 		return fail(p, name, "\"min\" and \"max\" watch over a list's file, and list \"%s\" names none",
 			    s->name);
+	if (!err && !s->path && !guard_same(&s->guard, &unsaid))
+		return fail(p, name, "\"take\", \"expire\", \"private\", \"cover\", \"widest\" and \"change\" are about a list's "
+			    "file, and list \"%s\" names none", s->name);
 	if (!err && s->max && s->min > s->max)
 		return fail(p, name, "list \"%s\": min %lu is more than max %lu", s->name, s->min, s->max);
 	return err;
@@ -926,6 +1059,40 @@ static void put_sources(FILE *f, const struct stmt *s)
 	}
 }
 
+static void put_expire(FILE *f, const struct list_guard *g)
+{
+	static const struct {
+		int64_t seconds;
+		char letter;
+	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	size_t i = 0;
+
+	while (g->expire % units[i].seconds)
+		i++;
+	fprintf(f, " expire %lld%c%s", (long long)(g->expire / units[i].seconds), units[i].letter,
+		g->expire_empty ? " empty" : "");
+}
+
+static void put_guard(FILE *f, const struct list_guard *g)
+{
+	if (g->may_be_empty)
+		fputs(" min 0", f);
+	if (g->take)
+		fputs(g->take == TAKE_PERMIT ? " take permit" : " take reject", f);
+	if (g->expire)
+		put_expire(f, g);
+	if (g->private_ok)
+		fputs(" private yes", f);
+	if (g->cover_ok)
+		fputs(" cover yes", f);
+	if (g->widest4)
+		fprintf(f, " widest /%u /%u", g->widest4, g->widest6);
+	if (g->change == CHANGE_ANY)
+		fputs(" change any", f);
+	else if (g->change)
+		fprintf(f, " change %u%%", g->change);
+}
+
 static void put_list(FILE *f, const struct stmt *s)
 {
 	char text[PREFIX_TEXT];
@@ -940,6 +1107,7 @@ static void put_list(FILE *f, const struct stmt *s)
 		fprintf(f, " min %lu", s->min);
 	if (s->max)
 		fprintf(f, " max %lu", s->max);
+	put_guard(f, &s->guard);
 }
 
 static void put_leases(FILE *f, unsigned long n)
@@ -1073,6 +1241,13 @@ static bool same_sources(const struct stmt *a, const struct stmt *b)
 	return same_set(a->sources, a->nsources, b->sources, b->nsources, sizeof(*a->sources), cmp_source);
 }
 
+bool guard_same(const struct list_guard *a, const struct list_guard *b)
+{
+	return a->take == b->take && a->may_be_empty == b->may_be_empty && a->expire == b->expire &&
+	       a->expire_empty == b->expire_empty && a->private_ok == b->private_ok && a->cover_ok == b->cover_ok &&
+	       a->widest4 == b->widest4 && a->widest6 == b->widest6 && a->change == b->change;
+}
+
 static unsigned long leases_said(const struct stmt *s)
 {
 	return s->leases ? s->leases : DEFAULT_LEASES;
@@ -1081,7 +1256,8 @@ static unsigned long leases_said(const struct stmt *s)
 bool stmt_same(const struct stmt *a, const struct stmt *b)
 {
 	return a->kind == b->kind && a->mode == b->mode && a->deny == b->deny && a->min == b->min && a->max == b->max &&
-	       leases_said(a) == leases_said(b) && limits_same(&a->limits, &b->limits) && same_text(a->name, b->name) && same_text(a->path, b->path) &&
+	       guard_same(&a->guard, &b->guard) && leases_said(a) == leases_said(b) && limits_same(&a->limits, &b->limits) &&
+	       same_text(a->name, b->name) && same_text(a->path, b->path) &&
 	       same_set(a->ports, a->nports, b->ports, b->nports, sizeof(*a->ports), cmp_port) && same_sources(a, b) &&
 	       same_set(a->prefixes, a->nprefixes, b->prefixes, b->nprefixes, sizeof(*a->prefixes), prefix_cmp);
 }

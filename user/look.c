@@ -136,9 +136,11 @@ int look_counts(const struct look *l, const char *ifname, struct dp_counts **c, 
 void config_look(struct config_view *v, const char *path, const struct rules *running, struct rules *file)
 {
 	struct diag d = { 0 };
-	int err = rules_load(file, path, &d);
+	int err;
 
-	*v = (struct config_view){ 0 };
+	*v = (struct config_view){ .past.in_force = running };
+	err = rules_load_over(file, path, &v->past, &d);
+	v->past.in_force = NULL;
 	if (err == 0) {
 		config_compare(v, file, running);
 	} else {

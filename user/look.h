@@ -82,6 +82,7 @@ struct config_view {
 	size_t only_running; /* sentences in force that no file says */
 	size_t lists;        /* lists whose contents differ */
 	char *why;           /* CONFIG_BROKEN: the first error */
+	struct lists_past past; /* lists whose files are refused, so that older contents stay in force */
 };
 
 /* Do both say the same, but for what inline lists hold? That is compared as lists. */

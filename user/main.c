@@ -162,6 +162,7 @@ static const struct option_text {
 #define FIELD(f) offsetof(struct options, f)
 	{ "config", 0, 0, true, FIELD(config) },
 	{ "bpffs", 0, 0, true, FIELD(bpffs) },
+	{ "state", 0, 0, true, FIELD(state) },
 	{ "json", 0, 'j', false, FIELD(json) },
 	{ "quiet", 0, 'q', false, FIELD(quiet) },
 	{ "runtime", 'r', 0, false, FIELD(runtime) },
@@ -397,6 +398,7 @@ int main(int argc, char **argv)
 	struct command_line c = {
 		.o.config = from_environment("MXDP_CONFIG", DEFAULT_CONFIG),
 		.o.bpffs = from_environment("MXDP_BPFFS", "/sys/fs/bpf"),
+		.o.state = from_environment("MXDP_STATE", DEFAULT_STATE),
 	};
 	__cleanup_free char *config = NULL, **words = NULL, **split = NULL;
 	int code;

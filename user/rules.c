@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "listfile.h"
 #include "rules.h"
 #include "token.h"
 
@@ -58,6 +59,7 @@ struct check {
 	size_t n;
 	struct diag *d;
 	size_t errors; /* in d, before */
+	struct lists_past *past;
 };
 
 /* "FILE:LINE:COLUMN: " as in the parser's messages; nothing for a sentence of the moment. */
@@ -254,47 +256,33 @@ static void add_prefixes(struct list *l, const struct prefix *v, size_t n)
 	l->n += n;
 }
 
-static void check_count(struct check *c, const struct stmt *s, const char *path, size_t n)
-{
-	__cleanup_free char *text = NULL;
-
-	if (s->min && n < s->min)
-		text = xasprintf("list \"%s\" shrank: %s holds %zu prefixes, fewer than min %lu; if that is right, "
-				 "lower min", s->name, path, n, s->min);
-	else if (s->max && n > s->max)
-		text = xasprintf("list \"%s\" grew: %s holds %zu prefixes, more than max %lu; if that is right, "
-				 "raise max", s->name, path, n, s->max);
-	if (text)
-		complain(c, DIAG_ERROR, s, text);
-}
-
 static void read_list_file(struct check *c, const struct stmt *s, struct list *l)
 {
 	__cleanup_free char *path = path_beside(s->at.file, s->path), *place = where(s);
-	__cleanup_free struct prefix *v = NULL;
-	size_t n = 0;
+	struct list_case k = { .r = c->r, .lists = c->lists, .nlists = c->n, .s = s };
+	struct list_load got;
 
-	if (listfile_read(path, &v, &n, c->d)) {
+	if (list_load(&got, &k, path, c->past, c->d)) {
 		diag_note(c->d, "list \"%s\" is declared %s", s->name, place);
 		return;
 	}
-	check_count(c, s, path, n);
-	add_prefixes(l, v, n);
+	add_prefixes(l, got.v, got.n);
+	free(got.v);
 	l->path = absolute(path);
-	l->read_at = time(NULL);
+	l->read_at = got.read_at;
+	l->fresh = got.fresh;
 }
 
-static void fill_list(struct check *c, const struct stmt *s)
+static void fill_list(struct check *c, const struct stmt *s, struct list *l)
 {
 	const struct list *held = rules_list(c->r, s->name);
-	struct list *l = &c->lists[c->n++];
 
-	*l = (struct list){ .name = xstrdup(s->name) };
 	add_prefixes(l, s->prefixes, s->nprefixes);
 	if (s->path && held && held->path && same_file(held->path, s->path)) {
 		add_prefixes(l, held->v, held->n);
 		l->path = xstrdup(held->path);
 		l->read_at = held->read_at;
+		l->fresh = held->fresh;
 	} else if (s->path) {
 		read_list_file(c, s, l);
 	}
@@ -309,9 +297,21 @@ static void fill_lists(struct check *c)
 		n += c->r->v[i].kind == STMT_LIST;
 	c->lists = xcalloc(n, sizeof(*c->lists));
 	c->used = xcalloc(n, sizeof(*c->used));
-	for (size_t i = 0; i < c->r->n; i++)
-		if (c->r->v[i].kind == STMT_LIST)
-			fill_list(c, &c->r->v[i]);
+	for_each_stmt(s, c->r)
+		if (s->kind == STMT_LIST)
+			c->lists[c->n++].name = xstrdup(s->name);
+	/* those that refuse come last: they are held against what the others hold */
+	for (int refuses = 0; refuses < 2; refuses++) {
+		struct list *l = c->lists;
+
+		for_each_stmt(s, c->r) {
+			if (s->kind != STMT_LIST)
+				continue;
+			if (list_refuses(c->r, s->name) == refuses)
+				fill_list(c, s, l);
+			l++;
+		}
+	}
 }
 
 static const struct stmt *declaration(const struct rules *r, const char *name)
@@ -348,9 +348,9 @@ static void remark_no_admin(struct check *c)
 		  "you work from: admin ssh from 192.0.2.0/24");
 }
 
-int rules_finish(struct rules *r, struct diag *d)
+int rules_finish_over(struct rules *r, struct lists_past *past, struct diag *d)
 {
-	struct check c = { .r = r, .d = d, .errors = d->errors };
+	struct check c = { .r = r, .d = d, .errors = d->errors, .past = past };
 	__cleanup_free bool *used = NULL;
 
 	check_twice(&c);
@@ -373,6 +373,11 @@ int rules_finish(struct rules *r, struct diag *d)
 	r->lists = c.lists;
 	r->nlists = c.n;
 	return 0;
+}
+
+int rules_finish(struct rules *r, struct diag *d)
+{
+	return rules_finish_over(r, NULL, d);
 }
 
 /* ---- files ---- */
@@ -425,7 +430,7 @@ int rules_parse_dropins(struct rules *r, const char *main_file, struct diag *d)
 	return err;
 }
 
-int rules_load(struct rules *r, const char *main_file, struct diag *d)
+int rules_load_over(struct rules *r, const char *main_file, struct lists_past *past, struct diag *d)
 {
 	int err, more;
 
@@ -440,10 +445,15 @@ int rules_load(struct rules *r, const char *main_file, struct diag *d)
 		err = -EINVAL;
 	}
 	if (!err)
-		err = rules_finish(r, d);
+		err = rules_finish_over(r, past, d);
 	if (err)
 		rules_free(r);
 	return err;
+}
+
+int rules_load(struct rules *r, const char *main_file, struct diag *d)
+{
+	return rules_load_over(r, main_file, NULL, d);
 }
 
 /* ---- the plain judge ---- */

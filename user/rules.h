@@ -74,6 +74,24 @@ struct limits {
 #define LIMIT_LEN4 32
 #define LIMIT_LEN6 64
 
+enum list_take { TAKE_UNSAID, TAKE_REJECT, TAKE_PERMIT };
+
+/* What a list's file is held against before it is believed (listguard.c). All zero: nothing said, the defaults apply. */
+#define DEFAULT_WIDEST4 8
+#define DEFAULT_WIDEST6 19
+#define DEFAULT_CHANGE 30
+#define CHANGE_ANY UINT32_MAX
+struct list_guard {
+	enum list_take take;     /* `take reject|permit`: which lines of a Postfix table */
+	bool may_be_empty;       /* `min 0` */
+	int64_t expire;          /* `expire DURATION`, seconds; 0: not said */
+	bool expire_empty;       /* `expire DURATION empty`: then the file counts as empty; otherwise it is refused */
+	bool private_ok;         /* `private yes` */
+	bool cover_ok;           /* `cover yes` */
+	uint8_t widest4, widest6; /* `widest /N /N` */
+	uint32_t change;         /* `change N%`, or CHANGE_ANY */
+};
+
 /*
  * One sentence. Which members speak depends on kind:
  *   INTERFACE  name, mode (`interface eth0 mode native|generic|auto`)
@@ -84,7 +102,7 @@ struct limits {
  *   ADMIN, ALLOW, DENY   ports, sources (empty: any)
  *   ALLOW                also limits
  *   EXEMPT, BLOCK        sources
- *   LIST       name; prefixes given inline; path, min, max when from a file
+ *   LIST       name; prefixes given inline; path, min, max and guard when from a file
  */
 struct stmt {
 	enum stmt_kind kind;
@@ -100,6 +118,7 @@ struct stmt {
 	size_t nprefixes;
 	char *path;              /* as written; relative to the file it stands in */
 	unsigned long min, max;  /* 0: not said */
+	struct list_guard guard;
 	unsigned long leases;    /* 0: not said */
 	struct limits limits;
 	char *comment;           /* text of `comment "..."`, or NULL */
@@ -112,6 +131,7 @@ struct list {
 	size_t n;
 	char *path;      /* absolute, or NULL */
 	int64_t read_at; /* wall clock, seconds, when the file was read; 0 without one */
+	bool fresh;      /* its file was read and taken by this very program */
 };
 
 struct rules {
@@ -157,6 +177,7 @@ int rules_parse_args(struct rules *r, int argc, char *const argv[], struct diag 
 char *stmt_text(const struct stmt *s);
 /* Do they say the same? Order of ports and sources does not matter; origin and comment do not count. */
 bool stmt_same(const struct stmt *a, const struct stmt *b);
+bool guard_same(const struct list_guard *a, const struct list_guard *b);
 void stmt_free(struct stmt *s);   /* what it points to, not s itself */
 void stmt_copy(struct stmt *to, const struct stmt *from); /* deep */
 
@@ -188,6 +209,24 @@ uint64_t limit_id(const struct stmt *s);
  */
 int rules_load(struct rules *r, const char *main_file, struct diag *d);
 
+/* What a list falls back on when its file is refused; and which ones had to. */
+struct lists_past {
+	const struct rules *in_force; /* NULL: nothing is */
+	const char *state;            /* the directory with the last good copies (listfile.h); NULL: none */
+	bool force;                   /* the operator means it (struct list_case) */
+	struct list_kept {
+		char *name, *why;     /* the first reason */
+	} *kept;
+	size_t nkept;
+};
+void lists_past_free(struct lists_past *past); /* kept only */
+
+/*
+ * rules_load(), but a list whose file is missing, broken or held up by a guard stays as it is in force, or as its copy on
+ * disk has it; the reasons are warnings then, and it is in past->kept. A list with neither is an error as before.
+ */
+int rules_load_over(struct rules *r, const char *main_file, struct lists_past *past, struct diag *d);
+
 /* The conf.d/ *.conf beside the main file alone, parsed and appended to r, nothing checked. 0, or negative errno with d filled. */
 int rules_parse_dropins(struct rules *r, const char *main_file, struct diag *d);
 
@@ -198,6 +237,9 @@ int rules_parse_dropins(struct rules *r, const char *main_file, struct diag *d);
  * is used. Notes: a list that is not. 0, or -EINVAL, and then r is as before.
  */
 int rules_finish(struct rules *r, struct diag *d);
+
+/* rules_finish() with a past for those files that it reads; NULL: none. */
+int rules_finish_over(struct rules *r, struct lists_past *past, struct diag *d);
 
 void rules_free(struct rules *r);
 struct list *rules_list(const struct rules *r, const char *name);
@@ -243,7 +285,7 @@ int conffile_prepare(struct conffile *c, struct diag *d);
 int conffile_commit(struct conffile *c, struct diag *d);
 void conffile_close(struct conffile *c);
 
-/* List files (listfile.c): one prefix a line; '#' and ';' start comments, also behind a prefix. `name` for messages. */
+/* List files of every kind (listfile.h has more). `name` for messages. */
 int listfile_parse(const char *name, const char *text, size_t len, struct prefix **v, size_t *n, struct diag *d);
 int listfile_read(const char *path, struct prefix **v, size_t *n, struct diag *d);
 

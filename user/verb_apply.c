@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include "change.h"
+#include "listfile.h"
 #include "out.h"
 #include "tell.h"
 
@@ -12,6 +13,7 @@ struct apply {
 	struct datapath *dp; /* NULL: not loaded */
 	struct standing was;
 	struct rules before, after;
+	struct lists_past past; /* what lists fall back on whose files are refused */
 };
 
 static void apply_free(struct apply *a)
@@ -20,6 +22,7 @@ static void apply_free(struct apply *a)
 	standing_free(&a->was);
 	rules_free(&a->before);
 	rules_free(&a->after);
+	lists_past_free(&a->past);
 }
 
 /* The pins are locked before the files are read: a sentence said meanwhile waits, and is in neither or in both. */
@@ -40,8 +43,12 @@ static int open_kernel(struct apply *a, enum dp_open how)
 
 static int read_rules(struct apply *a)
 {
-	int err = rules_load(&a->after, a->path, a->d);
+	int err;
 
+	a->past = (struct lists_past){
+		.in_force = a->was.loaded ? &a->before : NULL, .state = a->o->state, .force = a->o->force,
+	};
+	err = rules_load_over(&a->after, a->path, &a->past, a->d);
 	if (err == -ENOENT && !file_exists(a->path))
 		diag_note(a->d, "`mxdp attach INTERFACE` begins a rules file");
 	if (err)
@@ -85,6 +92,13 @@ static void tell_done(struct apply *a)
 	list = json_list(doc, "interfaces");
 	for (size_t i = 0; i < n; i++)
 		json_str(json_item(list), "name", v[i].name);
+	list = json_list(doc, "lists_kept");
+	for (size_t i = 0; i < a->past.nkept; i++) {
+		json_object *item = json_item(list);
+
+		json_str(item, "name", a->past.kept[i].name);
+		json_str(item, "reason", a->past.kept[i].why);
+	}
 	if (a->o->json) {
 		json_print(doc, stdout);
 		return;
@@ -109,9 +123,11 @@ static int put(struct apply *a)
 			return -EAGAIN;
 	}
 	code = put_in_force(a->dp, &a->after, &a->was, PUT_ALL, NULL, a->d);
-	if (!code)
-		tell_done(a);
-	return code;
+	if (code)
+		return code;
+	tell_done(a);
+	listcopy_save_all(a->o->state, &a->after, a->d);
+	return a->past.nkept ? EXIT_PARTLY : EXIT_DONE;
 }
 
 static int apply(const struct options *o, const char *path, bool only_loaded, struct diag *d)
@@ -138,7 +154,7 @@ static int apply(const struct options *o, const char *path, bool only_loaded, st
 	code = would_compile(a.dp, &a.after, d);
 	if (!code && rules_differ_print(&a.before, &a.after, o->json))
 		say(o, "%s says what is in force", path);
-	return code;
+	return code ? code : a.past.nkept ? EXIT_PARTLY : EXIT_DONE;
 }
 
 int apply_main(const struct options *o, int argc, char **argv, bool only_loaded)

@@ -54,7 +54,7 @@ static int attach(const struct options *o, const struct stmt *s, struct diag *d)
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(v[i].name, s->name) && !c.loaded)
 			say(o, "filtering on %s too: the rules name it", v[i].name);
-	return EXIT_DONE;
+	return c.past.nkept ? EXIT_PARTLY : EXIT_DONE;
 }
 
 int verb_attach(const struct options *o, int argc, char **argv)

@@ -119,7 +119,9 @@ static int diff(const struct options *o, const char *path, struct diag *d)
 {
 	__cleanup_rules struct rules running = { 0 }, file = { 0 };
 	__cleanup_dp struct datapath *dp = NULL;
+	__cleanup(lists_past_free) struct lists_past past = { .in_force = &running };
 	struct diag said = { 0 };
+	bool equal;
 	int err = dp_open(&dp, o->bpffs, DP_LOOK, d);
 
 	if (err)
@@ -135,7 +137,7 @@ static int diff(const struct options *o, const char *path, struct diag *d)
 	if (err)
 		return EXIT_KERNEL;
 	dp_release(&dp);
-	err = rules_load(&file, path, &said);
+	err = rules_load_over(&file, path, &past, &said);
 	for (size_t i = 0; err && i < said.n; i++)
 		if (said.msg[i].level == DIAG_ERROR)
 			diag_error(d, "%s", said.msg[i].text);
@@ -143,7 +145,11 @@ static int diff(const struct options *o, const char *path, struct diag *d)
 	diag_free(&said);
 	if (err)
 		return EXIT_USAGE;
-	if (!rules_differ_print(&running, &file, o->json))
+	equal = rules_differ_print(&running, &file, o->json);
+	for (size_t i = 0; i < past.nkept; i++)
+		diag_warn(d, "list \"%s\" would stay as it is in force; its file is refused: %s", past.kept[i].name,
+			  past.kept[i].why);
+	if (!equal || past.nkept)
 		return EXIT_NO;
 	say(o, "%s says what is in force", path);
 	return EXIT_DONE;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "change.h"
+#include "listfile.h"
 #include "out.h"
 #include "show.h"
 #include "tell.h"
@@ -83,20 +84,19 @@ static struct set operate(enum op op, const struct prefix *v, size_t n, const st
 
 /* ---- what the operator said ---- */
 
-static int read_stream(struct set *out, FILE *in, struct diag *d)
+static int read_stream(struct listfile *f, FILE *in, struct diag *d)
 {
-	__cleanup_free char *text = xmalloc(MAX_INPUT);
-	size_t len = fread(text, 1, MAX_INPUT, in);
-
+	*f = (struct listfile){ .name = "standard input", .text = xmalloc(MAX_INPUT) };
+	f->len = fread(f->text, 1, MAX_INPUT, in);
 	if (ferror(in)) {
 		diag_error(d, "standard input: %s", strerror(errno));
 		return EXIT_USAGE;
 	}
-	if (len == MAX_INPUT) {
+	if (f->len == MAX_INPUT) {
 		diag_error(d, "standard input: more than %u MiB is no list", MAX_INPUT >> 20);
 		return EXIT_USAGE;
 	}
-	return listfile_parse("standard input", text, len, &out->v, &out->n, d) ? EXIT_USAGE : EXIT_DONE;
+	return EXIT_DONE;
 }
 
 static int read_words(struct set *out, int argc, char **argv, struct diag *d)
@@ -124,7 +124,8 @@ static int read_words(struct set *out, int argc, char **argv, struct diag *d)
 	return EXIT_DONE;
 }
 
-static int read_prefixes(struct set *out, const struct options *o, int argc, char **argv, struct diag *d)
+/* The words, or a file's text: what it holds may depend on the list's sentence, see scan_file(). */
+static int read_prefixes(struct set *out, struct listfile *f, const struct options *o, int argc, char **argv, struct diag *d)
 {
 	const char *file = o->file;
 	int code;
@@ -136,9 +137,9 @@ static int read_prefixes(struct set *out, const struct options *o, int argc, cha
 	else if (!file && !argc)
 		return usage_error(d, "list", "the prefixes are missing");
 	if (file && !strcmp(file, "-"))
-		code = read_stream(out, stdin, d);
+		code = read_stream(f, stdin, d);
 	else if (file)
-		code = listfile_read(file, &out->v, &out->n, d) ? EXIT_USAGE : EXIT_DONE;
+		code = listfile_open(f, file, d) ? EXIT_USAGE : EXIT_DONE;
 	else
 		code = read_words(out, argc, argv, d);
 	set_sort(out);
@@ -232,6 +233,7 @@ struct edit {
 	enum op op;
 	const char *name;
 	struct set words;
+	struct listfile from; /* --file; name NULL without */
 	bool *held; /* of each word: the list held it, in force or in the file */
 	struct counts in_force, in_file;
 	const struct stmt *written; /* the sentence in the files, NULL */
@@ -242,6 +244,7 @@ static void edit_free(struct edit *e)
 {
 	change_end(&e->c);
 	set_free(&e->words);
+	listfile_free(&e->from);
 	free(e->held);
 }
 
@@ -271,17 +274,41 @@ static int check_size(const struct edit *e, const struct stmt *s, size_t n)
 	return EXIT_USAGE;
 }
 
+/* A line of a published table or of JSON is not ours to take out or add; all of them can be replaced by plain ones. */
+static int make_plain(struct edit *e, const struct listfile *f)
+{
+	struct conffile *to = &e->c.listed;
+
+	if (f->format == LIST_PLAIN)
+		return EXIT_DONE;
+	if (e->op != OP_REPLACE) {
+		diag_error(e->c.d, "%s is %s, as others publish it, and the next fetch would undo the edit; write the prefix into the "
+				   "sentence of list %s beside \"file\", or change what is in force with --runtime", f->name,
+			   list_format_name(f->format), e->name);
+		return EXIT_USAGE;
+	}
+	to->text[0] = '\0';
+	to->len = 0;
+	return EXIT_DONE;
+}
+
 static int edit_list_file(struct edit *e, const struct stmt *s)
 {
 	struct change *c = &e->c;
 	__cleanup_free char *path = list_path(s);
 	__cleanup_set struct set old = { 0 }, now = { 0 };
+	struct listfile f = { .name = path, .take = s->guard.take };
 
 	if (conffile_open(&c->listed, path, false, c->d)) {
 		c->listed = (struct conffile){ .lock_fd = -1 };
 		return EXIT_USAGE;
 	}
-	if (listfile_parse(path, c->listed.text, c->listed.len, &old.v, &old.n, c->d))
+	f.text = c->listed.text;
+	f.len = c->listed.len;
+	if (listfile_scan(&f, c->d))
+		return EXIT_USAGE;
+	old = (struct set){ f.v, f.n };
+	if (make_plain(e, &f))
 		return EXIT_USAGE;
 	note_held(e, old.v, old.n);
 	now = operate(e->op, old.v, old.n, &e->words, &e->in_file);
@@ -365,6 +392,49 @@ static int find_list(struct edit *e)
 	return EXIT_USAGE;
 }
 
+/* What --file holds; to replace a list by it the guards of the list must agree. What was in force stays otherwise. */
+static int scan_file(struct edit *e)
+{
+	const struct stmt like = { .kind = STMT_LIST, .name = (char *)e->name };
+	const struct rules *r = e->c.loaded ? &e->c.running : &e->c.written;
+	const struct stmt *s = change_standing(r, &like);
+	const struct list *l = rules_list(&e->c.running, e->name);
+	struct list before = { 0 };
+	struct list_case k = { .r = r, .lists = r->lists, .nlists = r->nlists, .s = s, .force = e->c.o->force };
+	int err;
+
+	if (!e->from.name)
+		return EXIT_DONE;
+	e->from.take = s ? s->guard.take : e->written ? e->written->guard.take : TAKE_UNSAID;
+	if (listfile_scan(&e->from, e->c.d))
+		return EXIT_USAGE;
+	e->words = set_of(e->from.v, e->from.n);
+	if (e->op != OP_REPLACE || !s || !s->path)
+		return EXIT_DONE;
+	k.made = e->from.dated;
+	if (l)
+		before.v = list_file_part(l, s, &before.n);
+	k.in_force = l ? &before : NULL;
+	err = list_judge(&k, &e->from, e->c.d);
+	free(before.v);
+	return err ? EXIT_USAGE : EXIT_DONE;
+}
+
+/* What the next boot falls back on must not bring back what was taken out on purpose. */
+static void save_copy(const struct edit *e)
+{
+	const struct list *l = rules_list(&e->c.running, e->name);
+	const struct stmt like = { .kind = STMT_LIST, .name = (char *)e->name };
+	const struct stmt *s = change_standing(&e->c.running, &like);
+	__cleanup_free struct prefix *v = NULL;
+	size_t n;
+
+	if (!s || !s->path || !l || !e->c.listed_edited || e->c.o->dry_run || (e->op != OP_REPLACE && l->n))
+		return;
+	v = list_file_part(l, s, &n);
+	listcopy_save(e->c.o->state, e->name, v, n, e->c.d);
+}
+
 static bool warn_still_covered(const struct edit *e, const struct prefix *p)
 {
 	const struct list *l = rules_list(&e->c.running, e->name);
@@ -419,12 +489,14 @@ static void tell(const struct edit *e)
 static int change_list(const struct options *o, enum op op, int argc, char **argv, struct diag *d)
 {
 	__cleanup(edit_free) struct edit e = { .op = op, .name = argv[0] };
-	int code = read_prefixes(&e.words, o, argc - 1, argv + 1, d);
+	int code = read_prefixes(&e.words, &e.from, o, argc - 1, argv + 1, d);
 
 	if (!code)
 		code = change_begin(&e.c, o, d, false);
 	if (!code)
 		code = find_list(&e);
+	if (!code)
+		code = scan_file(&e);
 	if (!code && e.written && !o->runtime)
 		code = e.written->path ? edit_list_file(&e, e.written) : edit_sentence(&e, e.written);
 	if (!code && e.c.loaded)
@@ -433,6 +505,7 @@ static int change_list(const struct options *o, enum op op, int argc, char **arg
 		code = change_commit(&e.c);
 	if (code)
 		return code;
+	save_copy(&e);
 	warn_not_gone(&e);
 	tell(&e);
 	return EXIT_DONE;

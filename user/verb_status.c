@@ -53,6 +53,7 @@ static int judge_state(const struct status *s)
 		return EXIT_KERNEL;
 	for (size_t i = 0; i < s->nifaces; i++)
 		wrong |= s->iface[i].state != IFACE_ATTACHED || iface_renamed(s->iface[i].kernel) || !s->iface[i].kernel->pinned;
+	wrong |= s->config.past.nkept != 0;
 	return wrong ? EXIT_NO : EXIT_DONE;
 }
 
@@ -73,6 +74,14 @@ static int narrow(struct status *s, struct diag *d)
 	return -ENODEV;
 }
 
+static bool has_list_file(const struct rules *r)
+{
+	for (size_t i = 0; i < r->nlists; i++)
+		if (r->lists[i].path)
+			return true;
+	return false;
+}
+
 static int status_read(struct status *s, struct diag *d)
 {
 	struct rules file = { 0 };
@@ -84,7 +93,7 @@ static int status_read(struct status *s, struct diag *d)
 	err = narrow(s, d);
 	if (err)
 		return err;
-	if (!s->o->quiet)
+	if (!s->o->quiet || has_list_file(&s->look.rules))
 		config_look(&s->config, s->o->config, &s->look.rules, &file);
 	rules_free(&file);
 	for (unsigned int i = 1; i < MXDP_SERVICES; i++)
@@ -228,8 +237,24 @@ static void print_cookies(const struct status *s)
 		print_mute(&s->iface[i]);
 }
 
+static void print_old_lists(const struct status *s)
+{
+	for (size_t i = 0; i < s->config.past.nkept; i++) {
+		const struct list_kept *k = &s->config.past.kept[i];
+		const struct list *l = rules_list(&s->look.rules, k->name);
+		char read[OUT_TEXT];
+
+		printf("\nWARNING: list ");
+		put_escaped(k->name, stdout);
+		printf(" is old, of %s: its file is refused\n         ", text_time(l ? l->read_at : 0, read));
+		put_escaped(k->why, stdout);
+		putchar('\n');
+	}
+}
+
 static void print_troubles(const struct status *s)
 {
+	print_old_lists(s);
 	for (size_t i = 0; i < s->nifaces; i++) {
 		const struct iface_view *v = &s->iface[i];
 
@@ -263,7 +288,7 @@ static void print_troubles(const struct status *s)
 
 static void json_config(json_object *doc, const struct status *s)
 {
-	json_object *c = json_sub(doc, "config");
+	json_object *c = json_sub(doc, "config"), *list;
 
 	json_str(c, "path", s->o->config);
 	json_str(c, "state", config_state_name(s->config.state));
@@ -271,6 +296,13 @@ static void json_config(json_object *doc, const struct status *s)
 	json_num(c, "only_in_force", s->config.only_running);
 	json_num(c, "lists_differing", s->config.lists);
 	json_str(c, "error", s->config.why);
+	list = json_list(c, "lists_old");
+	for (size_t i = 0; i < s->config.past.nkept; i++) {
+		json_object *item = json_item(list);
+
+		json_str(item, "name", s->config.past.kept[i].name);
+		json_str(item, "reason", s->config.past.kept[i].why);
+	}
 }
 
 static void json_iface(json_object *item, const struct iface_view *v, const struct totals *t)

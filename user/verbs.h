@@ -12,11 +12,13 @@
 enum exit_code { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_KERNEL = 3, EXIT_PARTLY = 4, EXIT_ROLLED_BACK = 5 };
 
 #define DEFAULT_CONFIG MXDP_SYSCONFDIR "/mxdp/mxdp.conf"
+#define DEFAULT_STATE "/var/lib/mxdp"
 
 /* What the options before or behind the verb said; main() takes them out of argv wherever they stand. */
 struct options {
 	const char *config;  /* --config PATH, MXDP_CONFIG, SYSCONFDIR/mxdp/mxdp.conf */
 	const char *bpffs;   /* --bpffs PATH, MXDP_BPFFS, /sys/fs/bpf */
+	const char *state;   /* --state DIR, MXDP_STATE, /var/lib/mxdp: the last good copies of lists */
 	bool json;           /* --json, -j */
 	bool runtime;        /* --runtime: put in force, do not write */
 	bool force;          /* --force */

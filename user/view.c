@@ -84,7 +84,8 @@ bool same_sentence(const struct stmt *a, const struct stmt *b)
 {
 	if (a->kind != STMT_LIST || b->kind != STMT_LIST)
 		return stmt_same(a, b);
-	return strcmp(a->name, b->name) == 0 && equal_text(a->path, b->path) && a->min == b->min && a->max == b->max;
+	return strcmp(a->name, b->name) == 0 && equal_text(a->path, b->path) && a->min == b->min && a->max == b->max &&
+	       guard_same(&a->guard, &b->guard);
 }
 
 static bool says(const struct rules *r, const struct stmt *s)
@@ -121,6 +122,7 @@ void config_view_free(struct config_view *v)
 {
 	free(v->why);
 	v->why = NULL;
+	lists_past_free(&v->past);
 }
 
 const char *config_state_name(enum config_state s)

@@ -319,22 +319,6 @@ int prefix_cmp(const void *a, const void *b)
 	return p->len < q->len ? -1 : p->len > q->len;
 }
 
-void prefixes_sort(struct prefix *v, size_t *n)
-{
-	size_t m = 0;
-	bool sorted = true;
-
-	for (size_t i = 1; i < *n && sorted; i++)
-		sorted = prefix_cmp(&v[i - 1], &v[i]) < 0;
-	if (sorted)
-		return;
-	qsort(v, *n, sizeof(*v), prefix_cmp);
-	for (size_t i = 0; i < *n; i++)
-		if (m == 0 || prefix_cmp(&v[m - 1], &v[i]))
-			v[m++] = v[i];
-	*n = m;
-}
-
 bool prefix_covers(const struct prefix *p, const struct prefix *of)
 {
 	unsigned int whole = p->len / 8, rest = p->len % 8;

@@ -275,9 +275,9 @@ answers 'status sees a list declared otherwise' 0 'DIFFERS from what is in force
 answers '... as diff does' 1 '^\+ list drop file lists/drop.txt min 2 max 6' diff
 sed -i 's/max 6/max 5/' "$MXDP_CONFIG"
 answers '... not below min' 2 'min 2' list del drop 192.0.2.100
-answers 'replace from standing input' 0 '\+2 -1, 3 now' list replace drop --file - < <(printf '10.0.0.0/8 # ten\n198.18.0.0/15\n10.0.0.0/8\n192.0.2.99\n')
-same '... keeps the lines that stay' '# feed|198.18.0.0/15 ; bench||10.0.0.0/8|192.0.2.99|' "$(tr '\n' '|' <"$CONF_DIR/lists/drop.txt")"
-answers '... refuses junk' 2 'standard input:2:1' list replace drop - < <(printf '10.0.0.0/8\njunk\n')
+answers 'replace from standing input' 0 '\+2 -1, 3 now' list replace drop --file - < <(printf '11.0.0.0/8 # eleven\n198.18.0.0/15\n11.0.0.0/8\n192.0.2.99\n')
+same '... keeps the lines that stay' '# feed|198.18.0.0/15 ; bench||11.0.0.0/8|192.0.2.99|' "$(tr '\n' '|' <"$CONF_DIR/lists/drop.txt")"
+answers '... refuses junk' 2 'standard input:2:1' list replace drop - < <(printf '11.0.0.0/8\njunk\n')
 t '... and all is equal' equal
 t 'list --runtime' mxdp --runtime list add drop 192.0.2.101
 answers '... is what diff shows' 1 '^~ list drop: \+0 -1 prefixes' diff

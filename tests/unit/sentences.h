@@ -92,6 +92,15 @@ static unused void add_list(struct stmt *s, uint64_t *seed)
 	s->path = any_text(seed);
 	s->min = dice(seed) % 2 ? 1 + dice(seed) % 500 : 0;
 	s->max = dice(seed) % 2 ? 500 + dice(seed) % 100000 : 0;
+	s->guard.may_be_empty = !s->min && dice(seed) % 2;
+	s->guard.take = dice(seed) % 3;
+	s->guard.expire = dice(seed) % 2 ? 1 + dice(seed) % 1000000 : 0;
+	s->guard.expire_empty = s->guard.expire && dice(seed) % 2;
+	s->guard.private_ok = dice(seed) % 2;
+	s->guard.cover_ok = dice(seed) % 2;
+	s->guard.widest4 = dice(seed) % 2 ? 1 + dice(seed) % 32 : 0;
+	s->guard.widest6 = s->guard.widest4 ? 1 + dice(seed) % 128 : 0;
+	s->guard.change = dice(seed) % 3 ? 0 : dice(seed) % 2 ? CHANGE_ANY : 1 + dice(seed) % 500;
 }
 
 static unused struct rate any_rate(uint64_t *seed)

@@ -49,8 +49,8 @@ static void bad_lines_are_refused_with_place_and_remedy(void **state)
 	static const char *const row[][2] = {
 		{ "\n\n192.0.2.7/24\n", "E: lists/drop.txt:3:1: 192.0.2.7/24 has host bits set; did you mean 192.0.2.0/24?" },
 		{ "  192.0.2.0/40", "E: lists/drop.txt:1:3: the prefix length of \"192.0.2.0/40\" is out of range; IPv4 has 0 to 32" },
-		{ "192.0.2.1 permit\n", "E: lists/drop.txt:1:11: unexpected text behind \"192.0.2.1\"; one prefix a line, comments "
-					"start with # or ;" },
+		{ "192.0.2.1 spam\n", "E: lists/drop.txt:1:11: unexpected text behind \"192.0.2.1\"; one prefix a line, comments "
+				      "start with # or ;" },
 		{ "192.0.2.1, 192.0.2.2\n", "E: lists/drop.txt:1:12: unexpected text behind \"192.0.2.1,\"; one prefix a line, "
 					    "comments start with # or ;" },
 		{ "0.0.0.0/0", "E: lists/drop.txt:1:1: 0.0.0.0/0 is everything, and a list cannot hold that; write \"any\" in the "
@@ -62,8 +62,25 @@ static void bad_lines_are_refused_with_place_and_remedy(void **state)
 		  "are not looked up)\n"
 		  "E: lists/drop.txt:2:1: \"192.0.2.300\" is not an address; write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32 (names "
 		  "are not looked up)" },
-		{ "<html>\n", "E: lists/drop.txt:1:1: \"<html>\" is not an address; write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32 "
-			      "(names are not looked up)" },
+		{ "\n <html>\n<body>\n", "E: lists/drop.txt:2:2: this is a web page, not a list; a download that failed leaves such a "
+					 "file" },
+		{ "\x1f\x8b\x08\xff", "E: lists/drop.txt:1:1: this is compressed; unpack it first: gunzip" },
+		{ "\xff\xfe" "1", "E: lists/drop.txt:1:1: this is UTF-16; save it as UTF-8" },
+		{ "[\"192.0.2.1\"]", "E: lists/drop.txt:1:1: this is a JSON array; a list has one object a line: jq -c '.[]'" },
+		{ "192.0.2.9-192.0.2.1", "E: lists/drop.txt:1:1: the range \"192.0.2.9-192.0.2.1\" runs backwards" },
+		{ "192.0.2.9-2001:db8::1", "E: lists/drop.txt:1:1: the range \"192.0.2.9-2001:db8::1\" begins in one family and ends in "
+					   "the other" },
+		{ "0.0.0.0-255.255.255.255", "E: lists/drop.txt:1:1: 0.0.0.0-255.255.255.255 is everything, and a list cannot hold that; "
+					     "write \"any\" in the sentence instead" },
+		{ "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+		  "E: lists/drop.txt:1:1: ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff is everything, and a list cannot hold that; write "
+		  "\"any\" in the sentence instead" },
+		{ "192.0.2.1\nadd drop 192.0.2.2\n", "E: lists/drop.txt:2:1: this line is of an ipset save, and the file began as a "
+						     "plain list; a list's file is of one kind" },
+		{ "192.0.2.1\n{\"cidr\":\"192.0.2.2\"}\n", "E: lists/drop.txt:2:1: this line is of JSON Lines, and the file began as a "
+							 "plain list; a list's file is of one kind" },
+		{ "192.0.2.1\n192.0.2.2 permit\n", "E: lists/drop.txt:2:1: this line is of a Postfix table, and the file began as a "
+						   "plain list; a list's file is of one kind" },
 	};
 
 	(void)state;

@@ -184,18 +184,25 @@ static void errors_of_all_files_are_told_at_once(void **state)
 	assert_int_equal(rmdir("conf.d"), 0);
 }
 
+#define DECLARED "N: list \"a\" is declared at mxdp.conf:3"
+
 static void a_list_that_shrank_or_grew_too_much_is_refused(void **state)
 {
 	static const char *const row[][2] = {
 		{ OFFICE "block @a\nlist a file a.txt min 3", "" },
 		{ OFFICE "block @a\nlist a file a.txt min 3 max 3", "" },
 		{ OFFICE "block @a\nlist a file a.txt min 4 192.0.2.77",
-		  "E: mxdp.conf:3:1: list \"a\" shrank: a.txt holds 3 prefixes, fewer than min 4; if that is right, lower min" },
+		  "E: a.txt: list \"a\" shrank: 3 prefixes, fewer than min 4; if that is right, lower min\n" DECLARED },
 		{ OFFICE "block @a\nlist a file a.txt max 2",
-		  "E: mxdp.conf:3:1: list \"a\" grew: a.txt holds 3 prefixes, more than max 2; if that is right, raise max" },
+		  "E: a.txt: list \"a\" grew: 3 prefixes, more than max 2; if that is right, raise max\n" DECLARED },
 		{ OFFICE "block @a\nlist a file none.txt min 1",
-		  "E: mxdp.conf:3:1: list \"a\" shrank: none.txt holds 0 prefixes, fewer than min 1; if that is right, lower min" },
+		  "E: none.txt: list \"a\" shrank: 0 prefixes, fewer than min 1; if that is right, lower min\n" DECLARED },
 		{ OFFICE "block @a\nlist a file none.txt",
+		  "E: none.txt: no prefix in it, which is what a feed that moved or a full disk leaves; if list \"a\" may be empty, say "
+		  "\"min 0\" in its sentence\n" DECLARED },
+		{ OFFICE "allow smtp from @a\nlist a file none.txt",
+		  "W: mxdp.conf:3:1: list \"a\" is empty, so what is said of @a is said of nobody" },
+		{ OFFICE "block @a\nlist a file none.txt min 0",
 		  "W: mxdp.conf:3:1: list \"a\" is empty, so what is said of @a is said of nobody" },
 	};
 
