@@ -357,15 +357,17 @@ static struct change_of compare(const struct list *old, const struct listfile *f
 static void judge_change(struct judge *j, struct change_of x)
 {
 	const struct stmt *s = j->c->s;
+	__cleanup_free char *remedy = NULL;
 	uint32_t most = s->guard.change ? s->guard.change : DEFAULT_CHANGE;
 	size_t changed = x.added > x.removed ? x.added : x.removed, old = j->c->in_force->n, percent;
 
 	if (most == CHANGE_ANY || !old || changed <= FEW || changed * 100 <= old * most)
 		return;
 	percent = (changed * 100 + old - 1) / old;
+	remedy = percent > 100 ? xstrdup("any") : xasprintf("%zu%%", percent);
 	refuse(j, "list \"%s\" would change too much: +%zu -%zu of the %zu prefixes in force, %zu %%, and %u %% is the most; if "
-	       "that is right, --force, or say \"change %zu%%\" in its sentence", s->name, x.added, x.removed, old, percent, most,
-	       percent);
+	       "that is right, --force, or say \"change %s\" in its sentence", s->name, x.added, x.removed, old, percent, most,
+	       remedy);
 }
 
 int list_judge(const struct list_case *c, const struct listfile *f, struct diag *d)

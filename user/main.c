@@ -67,7 +67,8 @@ const struct verb_text verbs[] = {
 	  "add, del, replace   change what the list holds. The rules file is rewritten when the prefixes stand there, and the\n"
 	  "                    list's own file, comments kept, when it has one. --file - reads standard input.\n"
 	  "show                prints what is in force, one prefix a line\n"
-	  "Any other word is the name of a list to declare: `list NAME PREFIX...` or `list NAME file PATH [min N] [max N]`.\n"
+	  "Any other word is the name of a list to declare: `list NAME PREFIX...` or `list NAME file PATH [min N] [max N]\n"
+	  "[GUARD...]`; guards, and the kinds of files that are read, are in mxdp.conf(5).\n"
 	  WRITTEN_HELP,
 	  "mxdp list office 203.0.113.0/24\n  mxdp list add office 2001:db8:40::/48\n  mxdp list replace drop --file drop.txt" },
 	{ { "delete", verb_delete, "delete SENTENCE|NUMBER|list NAME", "take a sentence back" }, "rfd",
@@ -83,7 +84,8 @@ const struct verb_text verbs[] = {
 	{ { "apply", verb_apply, "apply [FILE]", "put the rules files in force and attach to the interfaces they name" }, "fd",
 	  "All or nothing: when a file has an error or an interface cannot be filtered, everything stays as it was. Interfaces\n"
 	  "that the files name no more are detached. Open connections go on. --dry-run says what would change. Refused without\n"
-	  "--force: what would cut your own SSH connection off, and what would let nobody in any more.\n",
+	  "--force: what would cut your own SSH connection off, and what would let nobody in any more. A list whose file is\n"
+	  "refused stays as it is in force; the rest is done, and the exit status is 4.\n",
 	  "mxdp apply --dry-run\n  mxdp apply" },
 	{ { "reload", verb_reload, "reload [FILE]", "the same, on a filter that is attached already" }, "fd",
 	  "Exit status 3 when nothing is attached.\n", "mxdp reload" },

@@ -14,6 +14,7 @@ static const char options_text[] =
 	"Options stand anywhere; every verb takes:\n"
 	"  --config FILE   the rules file (MXDP_CONFIG, " MXDP_SYSCONFDIR "/mxdp/mxdp.conf); conf.d/*.conf beside it are read too\n"
 	"  --bpffs DIR     where the filter is pinned (MXDP_BPFFS, /sys/fs/bpf)\n"
+	"  --state DIR     where the last good copies of lists are (MXDP_STATE, " DEFAULT_STATE ")\n"
 	"  -j, --json      answers, and errors, as JSON on standard output\n"
 	"  -q, --quiet     only warnings and errors\n"
 	"  --              what follows is no option\n"

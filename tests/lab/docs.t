@@ -69,7 +69,7 @@ base() {
 	fi
 	rules 'interface wan0' 'admin ssh from 192.0.2.0/24' 'allow smtp' 'list office 203.0.113.0/24' \
 		'list drop file lists/drop.txt' 'allow submission from @office' 'block @drop'
-	mxdp apply -q
+	mxdp apply -q --force
 }
 paste_block() {
 	local rc=0
