@@ -11,6 +11,7 @@ PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 SYSCONFDIR ?= /etc
+LOCALSTATEDIR ?= /var
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SHAREDIR ?= $(PREFIX)/share
 # commented: the rules file is installed with every sentence commented out
@@ -56,7 +57,7 @@ $(O)/libmxdp.a: $(OBJ)
 $(O)/%.o: user/%.c | $(O)/mxdp.skel.h
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(MX_CFLAGS) $(CFLAGS) -DMXDP_VERSION='"$(VERSION)"' -DMXDP_REVISION='"$(REVISION)"' \
-		-DMXDP_SYSCONFDIR='"$(SYSCONFDIR)"' -MMD -MP -c -o $@ $<
+		-DMXDP_SYSCONFDIR='"$(SYSCONFDIR)"' -DMXDP_LOCALSTATEDIR='"$(LOCALSTATEDIR)"' -MMD -MP -c -o $@ $<
 
 $(O)/mxdp.bpf.o: bpf/mxdp.bpf.c
 	$(call say,BPF,$@)

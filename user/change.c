@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +10,7 @@
 #include "listfile.h"
 #include "out.h"
 #include "tell.h"
+#include "trial.h"
 
 /* where rules_parse_args() says a sentence stands */
 #define COMMAND_LINE "command line"
@@ -189,6 +188,24 @@ static int put_rules(struct datapath *dp, const struct rules *r, struct diag *d)
 	return dp_put(dp, &img, lease_lines(r), d) ? EXIT_KERNEL : EXIT_DONE;
 }
 
+/* Larger tables take what is in force along, for the way back. */
+static int put_on_trial(struct datapath *dp, const struct rules *r, const struct standing *was, unsigned int seconds,
+			struct diag *d)
+{
+	__cleanup(image_free) struct image img = { 0 }, back = { 0 };
+	__cleanup_rules struct rules before = { 0 };
+	int code = compile_for(dp, r, &img, d);
+	bool grows = !code && dp_put_grows(dp, &img, lease_lines(r));
+
+	if (!code && grows && rules_thaw(&before, was->frozen, was->nfrozen, d))
+		code = EXIT_KERNEL;
+	if (!code && grows)
+		code = compile_for(dp, &before, &back, d);
+	if (code)
+		return code;
+	return dp_put_trial(dp, &img, grows ? &back : NULL, lease_lines(r), seconds, d) ? EXIT_KERNEL : EXIT_DONE;
+}
+
 static int restore_ifaces(const struct standing *was, struct datapath *dp, struct diag *d)
 {
 	__cleanup_free struct dp_iface *now = NULL;
@@ -211,10 +228,14 @@ static int restore_ifaces(const struct standing *was, struct datapath *dp, struc
 void standing_restore(const struct standing *was, struct datapath *dp, struct diag *d)
 {
 	__cleanup_rules struct rules r = { 0 };
+	struct dp_trial trial;
 	int bad;
 
+	dp_trial(dp, &trial);
 	if (!was->loaded) {
 		bad = dp_detach_all(dp, d);
+	} else if (trial.running) {
+		bad = dp_take_back(dp, d);
 	} else {
 		bad = was->frozen ? rules_thaw(&r, was->frozen, was->nfrozen, d) : -EBADMSG;
 		if (!bad)
@@ -269,6 +290,25 @@ static int detach_unnamed(struct datapath *dp, const struct rules *r, struct dia
 	return EXIT_DONE;
 }
 
+int interfaces_as_said(struct datapath *dp, const struct rules *r, struct diag *d)
+{
+	return attach_named(dp, r, NULL, d) ?: detach_unnamed(dp, r, d);
+}
+
+/* What the trial would detach has no way back to the filter, so it waits. */
+static int note_unnamed(struct datapath *dp, const struct rules *r, struct diag *d)
+{
+	__cleanup_free struct dp_iface *now = NULL;
+	size_t n = 0;
+
+	if (dp_ifaces(dp, &now, &n, d))
+		return EXIT_KERNEL;
+	for (size_t i = 0; i < n; i++)
+		if (!interface_named(r, now[i].name))
+			diag_note(d, "%s stays filtered until the policy is confirmed", now[i].name);
+	return EXIT_DONE;
+}
+
 int would_compile(struct datapath *dp, const struct rules *r, struct diag *d)
 {
 	__cleanup(image_free) struct image img = { 0 };
@@ -294,81 +334,26 @@ void release_signals(const sigset_t *before)
 }
 
 int put_in_force(struct datapath *dp, const struct rules *r, const struct standing *was, enum put_ifaces which,
-		 const char *ifname, struct diag *d)
+		 const char *ifname, unsigned int seconds, struct diag *d)
 {
 	sigset_t signals;
 	int code;
 
 	hold_signals(&signals);
-	code = put_rules(dp, r, d);
+	code = seconds ? put_on_trial(dp, r, was, seconds, d) : put_rules(dp, r, d);
 	if (!code)
 		cookies_warn(dp_cookies(dp), d);
 	if (!code && which != PUT_NONE)
 		code = attach_named(dp, r, which == PUT_ONE ? ifname : NULL, d);
 	if (!code && which == PUT_ALL)
-		code = detach_unnamed(dp, r, d);
+		code = seconds ? note_unnamed(dp, r, d) : detach_unnamed(dp, r, d);
 	if (code)
 		standing_restore(was, dp, d);
 	release_signals(&signals);
 	return code;
 }
 
-/* ---- what protects the operator ---- */
-
-static bool refuses(const struct rules *r, const struct prefix *from, uint16_t port)
-{
-	enum judge_says says;
-
-	if (first_of(r, STMT_OBSERVE))
-		return false;
-	says = rules_judge(r, from, port, true).says;
-	return says == JUDGE_DENY || says == JUDGE_CLOSED || says == JUDGE_BLOCKED;
-}
-
-/* Inside another network namespace (a lab, a container) the operator's connection is none of the filter's business. */
-static bool is_here(const struct prefix *address)
-{
-	struct ifaddrs *all, *i;
-	bool found = false;
-
-	if (getifaddrs(&all))
-		return true;
-	for (i = all; i && !found; i = i->ifa_next) {
-		int family = i->ifa_addr ? i->ifa_addr->sa_family : AF_UNSPEC;
-
-		if (family == AF_INET && address->family == 4)
-			found = !memcmp(&((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr, address->addr, 4);
-		else if (family == AF_INET6 && address->family == 6)
-			found = !memcmp(&((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr, address->addr, 16);
-	}
-	freeifaddrs(all);
-	return found;
-}
-
-static bool parse_address(char *word, struct prefix *out)
-{
-	word[strcspn(word, "%")] = '\0';
-	return !word_prefix(word, strlen(word), out, NULL);
-}
-
-bool cuts_operator(const struct options *o, const struct rules *r, const struct rules *before, struct diag *d)
-{
-	const char *ssh = getenv("SSH_CONNECTION");
-	char from[64], to[64], buf[PREFIX_TEXT];
-	struct prefix peer, here;
-	unsigned int port;
-
-	if (o->force || !ssh || sscanf(ssh, "%63s %*u %63s %u", from, to, &port) != 3 || port > 65535)
-		return false;
-	if (!parse_address(from, &peer) || !parse_address(to, &here) || !is_here(&here) || !refuses(r, &peer, port))
-		return false;
-	if (before && refuses(before, &peer, port))
-		return false;
-	prefix_text(&peer, buf);
-	diag_error(d, "this would refuse new SSH connections from %s to port %u, the way you came; say "
-		      "`mxdp admin %u from %s` first, or --force", buf, port, port, buf);
-	return true;
-}
+/* ---- what protects the operator (and guard.c) ---- */
 
 /* Does s speak of somebody? A list may be empty. */
 static bool speaks_of_somebody(const struct rules *r, const struct stmt *s)
@@ -551,13 +536,15 @@ int change_begin(struct change *c, const struct options *o, struct diag *d, bool
 	int code = EXIT_DONE;
 
 	*c = (struct change){
-		.o = o, .d = d, .attach = c->attach, .detach = c->detach, .file.lock_fd = -1, .listed.lock_fd = -1,
+		.o = o, .d = d, .attach = c->attach, .detach = c->detach, .plan = c->plan, .file.lock_fd = -1, .listed.lock_fd = -1,
 		.past.state = o->state,
 	};
 	if (!o->runtime)
 		code = open_files(c, create);
 	if (!code)
 		code = open_kernel(c);
+	if (!code && c->loaded && dp_change_allowed(c->dp, d))
+		code = EXIT_KERNEL;
 	if (!code && o->runtime && !c->loaded && !c->attach && !c->detach) {
 		__cleanup_free char *begin = how_to_begin(o->config);
 
@@ -896,6 +883,30 @@ static bool last_one(const struct change *c)
 	return c->detach && c->was.nifaces == 1 && !strcmp(c->was.ifaces[0].name, c->detach);
 }
 
+static enum put_ifaces which_ifaces(const struct change *c)
+{
+	return !c->attach ? PUT_NONE : c->loaded ? PUT_ONE : PUT_ALL;
+}
+
+/* The sentence is written when it is confirmed. */
+static int do_on_trial(struct change *c, const struct rules *r, const struct rules *before)
+{
+	__cleanup_free char *text = stmt_text(c->attach), *what = xasprintf("attach %s", c->attach->name);
+	const struct occasion x = {
+		.plan = c->plan, .what = what, .r = r, .before = before, .attach = c->o->runtime ? NULL : text,
+	};
+	int code = c->loaded ? EXIT_DONE : create_datapath(c);
+
+	if (!code)
+		code = trial_prepare(c->o, &x, dp_epoch(c->dp) + 1, c->d);
+	if (code)
+		return code;
+	code = put_in_force(c->dp, r, &c->was, which_ifaces(c), c->attach->name, c->plan->seconds, c->d);
+	if (code)
+		trial_abandon(c->o);
+	return code;
+}
+
 static int do_it(struct change *c, const struct rules *r)
 {
 	bool put = r && !last_one(c);
@@ -907,8 +918,8 @@ static int do_it(struct change *c, const struct rules *r)
 		if (!c->loaded)
 			code = create_datapath(c);
 		if (!code)
-			code = put_in_force(c->dp, r, &c->was, !c->attach ? PUT_NONE : c->loaded ? PUT_ONE : PUT_ALL,
-					    c->attach ? c->attach->name : NULL, c->d);
+			code = put_in_force(c->dp, r, &c->was, which_ifaces(c), c->attach ? c->attach->name : NULL, 0,
+					    c->d);
 		if (code)
 			return code;
 	}
@@ -923,13 +934,28 @@ static int do_it(struct change *c, const struct rules *r)
 	return EXIT_DONE;
 }
 
-static int do_it_undisturbed(struct change *c, const struct rules *r)
+/* What is kept on disk of what is in force now. */
+static void keep_done(struct change *c, const struct rules *r, const struct rules *before)
 {
+	__cleanup_free char *what = c->attach ? xasprintf("attach %s", c->attach->name) : NULL;
+
+	if (c->plan && what)
+		put_for_good(c->o, &(struct occasion){ .plan = c->plan, .what = what, .r = r, .before = before,
+						       .main_file = c->o->runtime ? NULL : c->o->config }, c->d);
+	if (r && !c->o->runtime && !last_one(c))
+		changed_for_good(c->o, r, c->d);
+}
+
+static int do_it_undisturbed(struct change *c, const struct rules *r, const struct rules *before)
+{
+	bool trial = c->plan && c->plan->seconds && r;
 	sigset_t signals;
 	int code;
 
 	hold_signals(&signals);
-	code = do_it(c, r);
+	code = trial ? do_on_trial(c, r, before) : do_it(c, r);
+	if (!code && !trial && r)
+		keep_done(c, r, before);
 	release_signals(&signals);
 	return code;
 }
@@ -961,7 +987,7 @@ int change_commit(struct change *c)
 		return EXIT_USAGE;
 	if (c->o->dry_run)
 		return r ? would_compile(c->dp, r, c->d) : EXIT_DONE;
-	code = do_it_undisturbed(c, r);
+	code = do_it_undisturbed(c, r, c->loaded ? &before : NULL);
 	if (!code && r)
 		listcopy_save_all(c->o->state, r, c->d);
 	return code;

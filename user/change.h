@@ -46,6 +46,7 @@ struct change {
 	const struct stmt *attach; /* attach this interface too; loads the files when nothing is loaded */
 	const char *detach;     /* take the filter off this one */
 	struct lists_past past; /* for lists that the first attach reads */
+	const struct plan *plan; /* `attach`: on trial, or for good (trial.h); NULL otherwise */
 };
 
 /*
@@ -91,16 +92,22 @@ void tell_change(const struct change *c, const struct outcome *x, const char *se
 enum put_ifaces { PUT_NONE, PUT_ONE, PUT_ALL };
 /*
  * Compiles r and puts it in force on dp, then attaches and detaches. When anything fails everything is as in `was` again.
- * Signals that ask to stop wait. Exit code with d filled.
+ * Signals that ask to stop wait. `seconds` not 0: on trial; then what would be detached, or run in another mode, waits
+ * for interfaces_as_said(). Exit code with d filled.
  */
 int put_in_force(struct datapath *dp, const struct rules *r, const struct standing *was, enum put_ifaces which,
-		 const char *ifname, struct diag *d);
+		 const char *ifname, unsigned int seconds, struct diag *d);
+/* Attaches what r names, and detaches what it does not. */
+int interfaces_as_said(struct datapath *dp, const struct rules *r, struct diag *d);
 /* Compiles only. dp may be NULL. */
 int would_compile(struct datapath *dp, const struct rules *r, struct diag *d);
 void hold_signals(sigset_t *before);
 void release_signals(const sigset_t *before);
 
-/* Would r refuse the SSH connection the operator came by, and the rules before it not? Says so. With --force: false. */
+/*
+ * Would r refuse a new SSH connection of the way the operator came by, and the rules before it not; or leave no admin
+ * sentence? Says so. Always false with --force, and when r only observes. (guard.c)
+ */
 bool cuts_operator(const struct options *o, const struct rules *r, const struct rules *before, struct diag *d);
 /* Warns when r lets nobody in at all. */
 void warn_if_shut(const struct rules *r, struct diag *d);
@@ -113,6 +120,10 @@ bool shuts_everybody(const struct options *o, const struct rules *r, const struc
 		     struct diag *d);
 size_t in_file(const struct rules *r, const char *file); /* how many sentences stand in that file */
 const struct stmt *interface_named(const struct rules *r, const char *name); /* name NULL: any */
+
+struct plan;
+/* `attach`, by the sentence (verb_attach.c). Exit code with d filled. */
+int attach_sentence(const struct options *o, const struct stmt *s, const struct plan *plan, struct diag *d);
 
 /* `apply` (verb_apply.c); `reload` is the same on a filter that is attached already. */
 int apply_main(const struct options *o, int argc, char **argv, bool only_loaded);

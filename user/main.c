@@ -17,18 +17,24 @@
 	"The sentence is written to the rules file and put in force in one go. --runtime leaves the file alone: the\n" \
 	"sentence holds until the next `apply` or `reload`. --dry-run only says what would be done.\n"
 
+#define TRIAL_HELP \
+	"--confirm 60s puts it on trial, and that is so unasked when you are logged in over SSH: what was in force before comes\n" \
+	"back by itself after that time, whoever died or lost his connection, unless `mxdp confirm` is said over a new\n" \
+	"connection. --no-confirm puts it in force for good at once.\n"
+
 const struct verb_text verbs[] = {
 	{ { "status", verb_status, "[status]", "what is filtered, where, and whether the files say what is in force" }, "int",
 	  "Reads the kernel, not a memory of what was done. Without any verb mxdp shows this. Exit status 0 all is well, 1\n"
 	  "something is not as it should be, 3 nothing is filtered.\n",
 	  "mxdp\n  mxdp status --json" },
-	{ { "show", verb_show, "show rules|services|lists|counters|drops|flows", "what is in force, and what was counted" }, "int",
+	{ { "show", verb_show, "show rules|services|lists|counters|drops|flows|history", "what is in force, and what was counted" }, "int",
 	  "rules      the sentences in force, with the numbers that `mxdp delete` takes\n"
 	  "services   the ports that rules name, and their packets\n"
 	  "lists      the lists and how many prefixes they hold; `show lists NAME` prints one\n"
 	  "counters   packets and bytes by interface, service and reason; `show counters 25` for one port\n"
 	  "drops      which ports are being knocked on, and why packets were dropped; --top N\n"
 	  "flows      open connections of the services that rules name\n"
+	  "history    policies that were in force for good, with the numbers that `mxdp rollback` takes\n"
 	  "-i NAME narrows to one interface, -n prints numbers instead of names.\n",
 	  "mxdp show rules\n  mxdp show drops --top 20\n  mxdp show counters smtp" },
 	{ { "query", verb_query, "query allow|deny|admin|block ...", "is it so? exit status 0 yes, 1 no" }, "n",
@@ -81,18 +87,29 @@ const struct verb_text verbs[] = {
 	{ { "diff", verb_diff, "diff [FILE]", "what the files say other than what is in force" }, "",
 	  "+ a sentence of the files that is not in force, - one in force that no file says, ~ a list that holds something\n"
 	  "else. Exit status 0 when equal, 1 when not.\n", "mxdp diff" },
-	{ { "apply", verb_apply, "apply [FILE]", "put the rules files in force and attach to the interfaces they name" }, "fd",
+	{ { "apply", verb_apply, "apply [FILE]", "put the rules files in force and attach to the interfaces they name" }, "fdcbm",
 	  "All or nothing: when a file has an error or an interface cannot be filtered, everything stays as it was. Interfaces\n"
 	  "that the files name no more are detached. Open connections go on. --dry-run says what would change. Refused without\n"
 	  "--force: what would cut your own SSH connection off, and what would let nobody in any more. A list whose file is\n"
-	  "refused stays as it is in force; the rest is done, and the exit status is 4.\n",
-	  "mxdp apply --dry-run\n  mxdp apply" },
-	{ { "reload", verb_reload, "reload [FILE]", "the same, on a filter that is attached already" }, "fd",
-	  "Exit status 3 when nothing is attached.\n", "mxdp reload" },
-	{ { "attach", verb_attach, "attach IFACE [mode native|generic|auto]", "filter on an interface" }, "rfd",
+	  "refused stays as it is in force; the rest is done, and the exit status is 4.\n"
+	  TRIAL_HELP
+	  "--boot is for the boot: begins with what was in force before, when the files say what nobody has confirmed, or have\n"
+	  "an error.\n",
+	  "mxdp apply --dry-run\n  mxdp apply --confirm 2m" },
+	{ { "confirm", verb_confirm, "confirm", "make the policy on trial lasting" }, "f",
+	  "To be said over a new connection: the one over which the trial was begun is open and would stay so, whatever the policy\n"
+	  "says, and proves nothing. Exit status 5 when it is too late, and what was before is in force again.\n",
+	  "mxdp confirm" },
+	{ { "rollback", verb_rollback, "rollback [N]", "go back to the last confirmed policy, or to that of a number" }, "fm",
+	  "Ends a trial. Without one: what was in force for good before this, or the policy N of `mxdp show history`; the last\n"
+	  "ten are kept. The rules files are left as they are, and a boot begins with the policy gone back to until an `apply` is\n"
+	  "confirmed.\n", "mxdp rollback\n  mxdp rollback 7" },
+	{ { "reload", verb_reload, "reload [FILE]", "the same, on a filter that is attached already" }, "fdcm",
+	  "Exit status 3 when nothing is attached.\n" TRIAL_HELP, "mxdp reload" },
+	{ { "attach", verb_attach, "attach IFACE [mode native|generic|auto]", "filter on an interface" }, "rfdcm",
 	  "The sentence `interface IFACE`. The first attach puts all of the rules file in force; without a file one is begun. Native\n"
 	  "mode judges packets in the driver; generic mode works with every driver, later and slower; auto tries both. An\n"
-	  "interface that was renamed goes on under its new name.\n" WRITTEN_HELP,
+	  "interface that was renamed goes on under its new name.\n" WRITTEN_HELP TRIAL_HELP,
 	  "mxdp attach eth0" },
 	{ { "detach", verb_detach, "detach [IFACE | --all]", "stop filtering" }, "rda",
 	  "With a name: takes the filter off that interface and its sentence out of the rules file (--runtime: leaves the file\n"
@@ -120,7 +137,8 @@ static const struct {
 	{ "load", "apply" }, { "stop", "detach" }, { "disable", "detach" }, { "off", "detach" }, { "restart", "reload" },
 	{ "policy", "default" }, { "lists", "show lists" }, { "rules", "show rules" }, { "counters", "show counters" },
 	{ "drops", "show drops" }, { "flows", "show flows" }, { "services", "show services" }, { "stats", "show counters" },
-	{ "test", "check" }, { "interface", "attach" }, { "metrics", "export" },
+	{ "test", "check" }, { "revert", "rollback" }, { "undo", "rollback" }, { "commit", "confirm" },
+	{ "history", "show history" }, { "interface", "attach" }, { "metrics", "export" },
 };
 
 const struct verb_text *verb_by_name(const char *name)
@@ -177,6 +195,11 @@ static const struct option_text {
 	{ "top", 't', 0, true, FIELD(top) },
 	{ "all", 'a', 0, false, FIELD(all) },
 	{ "file", 'l', 0, true, FIELD(file) },
+	{ "confirm", 'c', 0, true, FIELD(confirm) },
+	{ "no-confirm", 'c', 0, false, FIELD(no_confirm) },
+	{ "wait", 'c', 0, false, FIELD(wait) },
+	{ "boot", 'b', 0, false, FIELD(boot) },
+	{ "comment", 'm', 0, true, FIELD(comment) },
 #undef FIELD
 };
 #define NOPTIONS (sizeof(option_texts) / sizeof(*option_texts))

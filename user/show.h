@@ -13,6 +13,7 @@ SHOW(show_lists);
 SHOW(show_counters);
 SHOW(show_drops);
 SHOW(show_flows);
+SHOW(show_history);
 
 /* What a list holds, one prefix a line, or as JSON. */
 void list_print(const struct options *o, const struct list *l, bool in_force);

@@ -59,6 +59,14 @@ void say(const struct options *o, const char *fmt, ...)
 	putchar('\n');
 }
 
+void json_done(void)
+{
+	__cleanup_json json_object *doc = json_document();
+
+	json_yes(doc, "done", true);
+	json_print(doc, stdout);
+}
+
 /* Edit distance with swapped neighbours as one step; words of a command line are short. */
 static size_t distance(const char *a, const char *b)
 {

@@ -9,6 +9,8 @@
 int verb_end(const struct options *o, struct diag *d, int code);
 /* One line on stdout, unless --quiet or --json. */
 void say(const struct options *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* {"done": true}, for verbs that have nothing else to tell a program. */
+void json_done(void);
 /* The candidate that was probably meant, or NULL. */
 const char *nearest(const char *word, const char *const *candidates, size_t n);
 /* "mxdp.conf:14", or "the command line" for sentences of the moment. Malloc'd. */

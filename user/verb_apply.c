@@ -5,6 +5,7 @@
 #include "listfile.h"
 #include "out.h"
 #include "tell.h"
+#include "trial.h"
 
 struct apply {
 	const struct options *o;
@@ -14,6 +15,10 @@ struct apply {
 	struct standing was;
 	struct rules before, after;
 	struct lists_past past; /* what lists fall back on whose files are refused */
+	struct plan plan;
+	bool named;     /* the file was named on the command line */
+	bool kept;      /* --boot: not the files, but what was in force before what nobody confirmed */
+	bool fell_back; /* --boot: ... for the files have an error */
 };
 
 static void apply_free(struct apply *a)
@@ -38,7 +43,7 @@ static int open_kernel(struct apply *a, enum dp_open how)
 		return EXIT_KERNEL;
 	if (a->was.frozen && rules_thaw(&a->before, a->was.frozen, a->was.nfrozen, a->d))
 		return EXIT_KERNEL;
-	return EXIT_DONE;
+	return dp_change_allowed(a->dp, a->d) ? EXIT_KERNEL : EXIT_DONE;
 }
 
 static int read_rules(struct apply *a)
@@ -89,6 +94,7 @@ static void tell_done(struct apply *a)
 	json_num(doc, "sentences", a->after.n);
 	json_num(doc, "sentences_of_conf_d", a->after.n - in_file(&a->after, a->path));
 	json_num(doc, "epoch", dp_epoch(a->dp));
+	json_num(doc, "trial_seconds", a->plan.seconds);
 	list = json_list(doc, "interfaces");
 	for (size_t i = 0; i < n; i++)
 		json_str(json_item(list), "name", v[i].name);
@@ -111,8 +117,50 @@ static void tell_done(struct apply *a)
 	putchar('\n');
 }
 
+static bool all_filtered(const struct apply *a)
+{
+	for (size_t i = 0; i < a->after.n; i++) {
+		const struct stmt *s = &a->after.v[i];
+		bool found = s->kind != STMT_INTERFACE;
+
+		for (size_t k = 0; k < a->was.nifaces && !found; k++)
+			found = !strcmp(a->was.ifaces[k].name, s->name) && a->was.ifaces[k].link_ifindex &&
+				a->was.ifaces[k].running_id == a->was.ifaces[k].prog_id;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* What is in force already needs no trial, unless one was asked for. */
+static void plan_trial(struct apply *a)
+{
+	if (a->o->boot || a->kept || (!a->plan.asked && a->was.loaded && all_filtered(a) && rules_equal(&a->before, &a->after)))
+		a->plan.seconds = 0;
+}
+
+static int put_and_keep(struct apply *a)
+{
+	__cleanup_free char *what = xasprintf("apply %s", a->path);
+	const struct occasion x = {
+		.plan = &a->plan, .what = what, .main_file = a->kept ? NULL : a->path, .r = &a->after,
+		.before = a->was.loaded ? &a->before : NULL, .all = true,
+	};
+	int code = a->plan.seconds ? trial_prepare(a->o, &x, dp_epoch(a->dp) + 1, a->d) : EXIT_DONE;
+
+	if (code)
+		return code;
+	code = put_in_force(a->dp, &a->after, &a->was, PUT_ALL, NULL, a->plan.seconds, a->d);
+	if (code && a->plan.seconds)
+		trial_abandon(a->o);
+	if (!code && !a->plan.seconds && !a->kept)
+		put_for_good(a->o, &x, a->d);
+	return code;
+}
+
 static int put(struct apply *a)
 {
+	sigset_t signals;
 	int code;
 
 	if (!a->dp) {
@@ -122,17 +170,67 @@ static int put(struct apply *a)
 		if (a->was.loaded)
 			return -EAGAIN;
 	}
-	code = put_in_force(a->dp, &a->after, &a->was, PUT_ALL, NULL, a->d);
+	plan_trial(a);
+	hold_signals(&signals);
+	code = put_and_keep(a);
+	release_signals(&signals);
 	if (code)
 		return code;
 	tell_done(a);
 	listcopy_save_all(a->o->state, &a->after, a->d);
-	return a->past.nkept ? EXIT_PARTLY : EXIT_DONE;
+	code = a->past.nkept ? EXIT_PARTLY : EXIT_DONE;
+	if (!a->plan.seconds)
+		return code;
+	trial_tell(a->o, a->plan.seconds);
+	dp_release(&a->dp);
+	return a->o->wait ? trial_wait(a->o, a->d) : code;
 }
 
-static int apply(const struct options *o, const char *path, bool only_loaded, struct diag *d)
+/* A boot begins with the last policy that was confirmed when the files say another. -ENOENT: they do not. */
+static int read_kept(struct apply *a)
 {
-	__cleanup(apply_free) struct apply a = { .o = o, .d = d, .path = path };
+	__cleanup_kept struct kept about = { 0 };
+	char at[OUT_TEXT];
+	int err = boot_rules(a->o, &about, &a->after, a->d);
+
+	if (err)
+		return err;
+	a->kept = true;
+	diag_warn(a->d, "`%s` of %s %s: %s, and not what %s says; `mxdp diff` shows the difference, `mxdp apply` puts the file "
+			"in force", about.what, text_time(about.at, at),
+		  strcmp(about.what, "rollback") ? "was not confirmed" : "left the file as it is",
+		  about.nothing ? "nothing was in force before it, so nothing is filtered" :
+				  "what was in force is put in force again", a->path);
+	return 0;
+}
+
+/* The first apply after a boot is one for the boot, whether it says so or not. */
+static bool at_boot(const struct apply *a)
+{
+	return a->o->boot || (!a->was.loaded && !a->named && !a->o->force && boot_is_due(a->o));
+}
+
+static int read_boot(struct apply *a)
+{
+	__cleanup_kept struct kept about = { 0 };
+	int err = read_kept(a), code;
+	char at[OUT_TEXT];
+
+	if (!err)
+		return EXIT_DONE;
+	/* what is kept is damaged: said, and the files are all there is */
+	code = read_rules(a);
+	if (!code || last_policy(a->o, &about, &a->after, a->d))
+		return code;
+	a->kept = a->fell_back = true;
+	diag_warn(a->d, "%s cannot be applied, so the last policy that was in force for good, of %s, is put in force",
+		  a->path, text_time(about.at, at));
+	return EXIT_DONE;
+}
+
+static int apply(const struct options *o, const char *path, bool named, bool only_loaded, struct diag *d)
+{
+	__cleanup(apply_free) struct apply a = { .o = o, .d = d, .path = path, .named = named };
 	int code = open_kernel(&a, o->dry_run ? DP_LOOK : DP_CHANGE);
 
 	if (code)
@@ -143,14 +241,18 @@ static int apply(const struct options *o, const char *path, bool only_loaded, st
 		diag_error(d, "mxdp is attached nowhere, so there is nothing to reload; %s", begin);
 		return EXIT_KERNEL;
 	}
-	code = read_rules(&a);
-	if (code)
+	code = plan_make(&a.plan, o, d);
+	if (!code)
+		code = at_boot(&a) ? read_boot(&a) : read_rules(&a);
+	if (code || (a.kept && !a.after.n))
 		return code;
-	if (cuts_operator(o, &a.after, a.was.loaded ? &a.before : NULL, d) ||
+	if ((!o->boot && cuts_operator(o, &a.after, a.was.loaded ? &a.before : NULL, d)) ||
 	    shuts_everybody(o, &a.after, a.was.loaded ? &a.before : NULL, path, d))
 		return EXIT_USAGE;
-	if (!o->dry_run)
-		return put(&a);
+	if (!o->dry_run) {
+		code = put(&a);
+		return !code && a.fell_back ? EXIT_PARTLY : code;
+	}
 	code = would_compile(a.dp, &a.after, d);
 	if (!code && rules_differ_print(&a.before, &a.after, o->json))
 		say(o, "%s says what is in force", path);
@@ -167,7 +269,7 @@ int apply_main(const struct options *o, int argc, char **argv, bool only_loaded)
 	if (argc > 2)
 		return verb_end(o, &d, usage_error(&d, argv[0], "too many words: \"%s\"", argv[2]));
 	do
-		code = apply(o, path, only_loaded, &d);
+		code = apply(o, path, argc > 1, only_loaded, &d);
 	while (code == -EAGAIN); /* somebody else loaded the filter in between: the files may have changed with it */
 	return verb_end(o, &d, code);
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include "trial.h"
 #include "change.h"
 #include "look.h"
 #include "out.h"
@@ -120,7 +121,9 @@ static int diff(const struct options *o, const char *path, struct diag *d)
 	__cleanup_rules struct rules running = { 0 }, file = { 0 };
 	__cleanup_dp struct datapath *dp = NULL;
 	__cleanup(lists_past_free) struct lists_past past = { .in_force = &running };
+	__cleanup_free char *why = NULL;
 	struct diag said = { 0 };
+	struct dp_trial trial;
 	bool equal;
 	int err = dp_open(&dp, o->bpffs, DP_LOOK, d);
 
@@ -136,6 +139,7 @@ static int diff(const struct options *o, const char *path, struct diag *d)
 	}
 	if (err)
 		return EXIT_KERNEL;
+	dp_trial(dp, &trial);
 	dp_release(&dp);
 	err = rules_load_over(&file, path, &past, &said);
 	for (size_t i = 0; err && i < said.n; i++)
@@ -149,7 +153,13 @@ static int diff(const struct options *o, const char *path, struct diag *d)
 	for (size_t i = 0; i < past.nkept; i++)
 		diag_warn(d, "list \"%s\" would stay as it is in force; its file is refused: %s", past.kept[i].name,
 			  past.kept[i].why);
-	if (!equal || past.nkept)
+	if (!equal) {
+		why = trial_why(o, &trial);
+		if (why)
+			diag_note(d, "%s", why);
+		return EXIT_NO;
+	}
+	if (past.nkept)
 		return EXIT_NO;
 	say(o, "%s says what is in force", path);
 	return EXIT_DONE;

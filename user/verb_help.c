@@ -14,12 +14,13 @@ static const char options_text[] =
 	"Options stand anywhere; every verb takes:\n"
 	"  --config FILE   the rules file (MXDP_CONFIG, " MXDP_SYSCONFDIR "/mxdp/mxdp.conf); conf.d/*.conf beside it are read too\n"
 	"  --bpffs DIR     where the filter is pinned (MXDP_BPFFS, /sys/fs/bpf)\n"
-	"  --state DIR     where the last good copies of lists are (MXDP_STATE, " DEFAULT_STATE ")\n"
+	"  --state DIR     where policies and the last good copies of lists are kept (MXDP_STATE, " DEFAULT_STATE ")\n"
 	"  -j, --json      answers, and errors, as JSON on standard output\n"
 	"  -q, --quiet     only warnings and errors\n"
 	"  --              what follows is no option\n"
 	"\n"
-	"Exit status: 0 done or already so, 1 the answer is no, 2 usage or rules, 3 kernel or not attached, 4 partly done.\n";
+	"Exit status: 0 done or already so, 1 the answer is no, 2 usage or rules, 3 kernel or not attached, 4 partly done,\n"
+	"5 rolled back.\n";
 
 static const struct {
 	const char *first, *title;
@@ -49,6 +50,11 @@ static const struct {
 	{ 'F', "--format F         prometheus or json" },
 	{ 'a', "--all              all interfaces" },
 	{ 'l', "--file FILE        prefixes from a file, one a line; - is standard input" },
+	{ 'c', "--confirm TIME     on trial for that long, 3s to 1d" },
+	{ 'c', "--no-confirm       for good at once, also over SSH" },
+	{ 'c', "--wait             until the trial has ended; exit status 5 when it was not confirmed" },
+	{ 'b', "--boot             as said above" },
+	{ 'm', "--comment TEXT     kept with the policy, for `mxdp show history`" },
 };
 
 static void print_verb(const struct verb_text *t)

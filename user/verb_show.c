@@ -20,6 +20,7 @@ static const struct thing {
 	  "packets and bytes per interface, service and reason; `show counters 25` narrows" },
 	{ "drops", show_drops, 0, "which ports are being knocked on, and why packets were dropped; --top N" },
 	{ "flows", show_flows, 0, "open connections of the services that rules name" },
+	{ "history", show_history, 0, "policies that were in force for good; `mxdp rollback NR` goes back to one" },
 };
 
 #define N_THINGS (sizeof(things) / sizeof(*things))
@@ -96,8 +97,9 @@ int verb_show(const struct options *o, int argc, char **argv)
 		usage_error(&d, "show", "`show %s` does not take \"%s\"", thing->name, argv[2 + thing->max_words]);
 		return verb_end(o, &d, EXIT_USAGE);
 	}
-	err = look_must_open(&l, o, &d);
-	if (err == 0)
+	/* what lies on the disk is there without a filter too */
+	err = thing->show == show_history ? 0 : look_must_open(&l, o, &d);
+	if (err == 0 && l.dp)
 		err = look_check_iface(&l, o, &d);
 	if (err)
 		return verb_end(o, &d, err == -ENOENT ? EXIT_KERNEL : exit_code_of(err));

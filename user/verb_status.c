@@ -9,7 +9,9 @@
 #include <string.h>
 #include "cookies.h"
 #include "look.h"
+#include "reason.h"
 #include "tell.h"
+#include "trial.h"
 
 struct status {
 	const struct options *o;
@@ -19,12 +21,29 @@ struct status {
 	struct totals *total; /* by interface; zero where there are no counters */
 	struct config_view config;
 	size_t nservices, nprefixes;
+	struct dp_trial trial;
+	char *why; /* the files need not say what is in force */
+	struct dp_counts *counts; /* of all interfaces shown, when observing */
 	int code;
 };
 
 static const char *mode_name(enum dp_mode m)
 {
 	return m == DP_GENERIC ? "generic" : "native";
+}
+
+static void add_counts(struct status *s, const struct dp_counts *c)
+{
+	const uint64_t *from = (const uint64_t *)c;
+	uint64_t *to;
+
+	if (!s->look.observe)
+		return;
+	if (!s->counts)
+		s->counts = xcalloc(1, sizeof(*s->counts));
+	to = (uint64_t *)s->counts;
+	for (size_t i = 0; i < sizeof(*c) / sizeof(*to); i++)
+		to[i] += from[i];
 }
 
 static int read_totals(struct status *s, struct diag *d)
@@ -41,6 +60,7 @@ static int read_totals(struct status *s, struct diag *d)
 		if (err)
 			return err;
 		s->total[i] = counts_sum(c, ANY, ANY, ANY);
+		add_counts(s, c);
 	}
 	return 0;
 }
@@ -96,6 +116,9 @@ static int status_read(struct status *s, struct diag *d)
 	if (!s->o->quiet || has_list_file(&s->look.rules))
 		config_look(&s->config, s->o->config, &s->look.rules, &file);
 	rules_free(&file);
+	dp_trial(s->look.dp, &s->trial);
+	if (s->config.state != CONFIG_SAME)
+		s->why = trial_why(s->o, &s->trial);
 	for (unsigned int i = 1; i < MXDP_SERVICES; i++)
 		s->nservices += s->look.services[i].named;
 	for (size_t i = 0; i < s->look.rules.nlists; i++)
@@ -109,6 +132,8 @@ static void status_free(struct status *s)
 	look_close(&s->look);
 	free(s->iface);
 	free(s->total);
+	free(s->counts);
+	free(s->why);
 	config_view_free(&s->config);
 }
 
@@ -165,6 +190,87 @@ static void print_config(const struct status *s)
 		       "`mxdp diff`\n",
 		       c->only_file, c->only_running, c->lists, c->lists == 1 ? "" : "s");
 	}
+}
+
+static void print_trial(const struct status *s)
+{
+	char left[OUT_TEXT];
+
+	if (s->trial.running)
+		printf("trial   ON TRIAL for another %s: `mxdp confirm` over a new connection makes it lasting, `mxdp rollback` "
+		       "ends it;\n        otherwise %s by itself\n", text_span(s->trial.seconds_left, left),
+		       s->trial.first ? "the filter goes" : "what was in force before comes back");
+	if (s->why) {
+		fputs("        ", stdout);
+		put_escaped(s->why, stdout);
+		putchar('\n');
+	}
+}
+
+/* ---- what enforcing would do ---- */
+
+struct would_drop {
+	int service, reason;
+	struct mxdp_count c;
+};
+
+static int most_first(const void *a, const void *b)
+{
+	const struct would_drop *x = a, *y = b;
+
+	return x->c.packets < y->c.packets ? 1 : x->c.packets > y->c.packets ? -1 : 0;
+}
+
+/* Malloc'd, by service and reason, the most first. */
+static struct would_drop *would_drop(const struct status *s, size_t *n)
+{
+	struct would_drop *v = NULL;
+
+	*n = 0;
+	for (int service = 0; s->counts && service <= PORTLESS; service++) {
+		for (int reason = 0; reason < (int)MXDP_REASON_SLOTS; reason++) {
+			struct totals t = counts_sum(s->counts, service, ANY, reason);
+
+			if (!t.observed.packets)
+				continue;
+			v = xrealloc(v, (*n + 1) * sizeof(*v));
+			v[(*n)++] = (struct would_drop){ service, reason, t.observed };
+		}
+	}
+	if (*n)
+		qsort(v, *n, sizeof(*v), most_first);
+	return v;
+}
+
+static void print_would_drop(const struct status *s)
+{
+	enum { SHOWN = 15 };
+	__cleanup_table struct table t = { .head = { "SERVICE", "REASON", ">WOULD DROP", ">BYTES", "BECAUSE" } };
+	__cleanup_free struct would_drop *v = NULL;
+	size_t n;
+
+	if (!s->look.observe)
+		return;
+	v = would_drop(s, &n);
+	if (!n) {
+		printf("\nSo far nothing came that enforcing would have dropped.\n");
+		return;
+	}
+	for (size_t i = 0; i < n && i < SHOWN; i++) {
+		const struct reason_info *r = reason_info(v[i].reason);
+		char packets[OUT_TEXT], bytes[OUT_TEXT];
+
+		table_add(&t, "%s", service_name(&s->look, v[i].service, s->o->numeric));
+		table_add(&t, "%s", r ? r->name : "?");
+		table_add(&t, "%s", text_number(v[i].c.packets, packets));
+		table_add(&t, "%s", text_bytes(v[i].c.bytes, bytes));
+		table_add(&t, "%s", r ? r->text : "");
+	}
+	printf("\nEnforcing would have dropped:\n");
+	table_print(&t, 2, stdout);
+	if (n > SHOWN)
+		printf("  and %zu more; see `mxdp show counters`\n", n - SHOWN);
+	printf("`mxdp show drops` has the ports. When nothing here is missed, `mxdp enforce` begins to drop.\n");
 }
 
 static const char *state_name(const struct iface_view *v)
@@ -305,6 +411,35 @@ static void json_config(json_object *doc, const struct status *s)
 	}
 }
 
+static void json_trial(json_object *doc, const struct status *s)
+{
+	static const char *const end[] = { NULL, "confirmed", "taken-back" };
+	json_object *t = json_sub(doc, "trial");
+
+	json_yes(t, "running", s->trial.running);
+	json_num(t, "seconds_left", s->trial.seconds_left);
+	json_str(t, "last", end[s->trial.end]);
+	json_str(t, "why_files_differ", s->why);
+}
+
+static void json_would_drop(json_object *doc, const struct status *s)
+{
+	json_object *list = json_list(doc, "would_drop");
+	__cleanup_free struct would_drop *v = NULL;
+	size_t n;
+
+	v = would_drop(s, &n);
+	for (size_t i = 0; i < n; i++) {
+		const struct reason_info *r = reason_info(v[i].reason);
+		json_object *item = json_item(list);
+
+		json_str(item, "service", service_name(&s->look, v[i].service, false));
+		json_str(item, "reason", r ? r->name : NULL);
+		json_num(item, "packets", v[i].c.packets);
+		json_num(item, "bytes", v[i].c.bytes);
+	}
+}
+
 static void json_iface(json_object *item, const struct iface_view *v, const struct totals *t)
 {
 	const struct dp_iface *k = v->kernel;
@@ -344,6 +479,9 @@ static void status_json(const struct status *s, bool loaded)
 		json_num(doc, "prefixes", s->nprefixes);
 		json_num(doc, "memory_bytes", dp_memory(s->look.dp));
 		json_config(doc, s);
+		json_trial(doc, s);
+		if (s->look.observe)
+			json_would_drop(doc, s);
 	}
 	list = json_list(doc, "interfaces");
 	for (size_t i = 0; i < s->nifaces; i++)
@@ -360,7 +498,9 @@ static void status_print(const struct status *s)
 	print_head(s);
 	print_policy(s);
 	print_config(s);
+	print_trial(s);
 	print_ifaces(s);
+	print_would_drop(s);
 	print_troubles(s);
 	print_cookies(s);
 }

@@ -12,13 +12,12 @@
 enum exit_code { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_KERNEL = 3, EXIT_PARTLY = 4, EXIT_ROLLED_BACK = 5 };
 
 #define DEFAULT_CONFIG MXDP_SYSCONFDIR "/mxdp/mxdp.conf"
-#define DEFAULT_STATE "/var/lib/mxdp"
+#define DEFAULT_STATE MXDP_LOCALSTATEDIR "/lib/mxdp"
 
 /* What the options before or behind the verb said; main() takes them out of argv wherever they stand. */
 struct options {
 	const char *config;  /* --config PATH, MXDP_CONFIG, SYSCONFDIR/mxdp/mxdp.conf */
 	const char *bpffs;   /* --bpffs PATH, MXDP_BPFFS, /sys/fs/bpf */
-	const char *state;   /* --state DIR, MXDP_STATE, /var/lib/mxdp: the last good copies of lists */
 	bool json;           /* --json, -j */
 	bool runtime;        /* --runtime: put in force, do not write */
 	bool force;          /* --force */
@@ -31,6 +30,12 @@ struct options {
 	long top;            /* --top N; 0 not said */
 	bool all;            /* --all */
 	const char *file;    /* --file FILE, "-" for standard input */
+	const char *state;   /* --state DIR, MXDP_STATE, LOCALSTATEDIR/lib/mxdp: policies, and the last good copies of lists */
+	const char *confirm; /* --confirm DURATION */
+	bool no_confirm;     /* --no-confirm */
+	bool wait;           /* --wait */
+	bool boot;           /* --boot */
+	const char *comment; /* --comment TEXT */
 };
 
 struct verb {
@@ -43,7 +48,7 @@ struct verb {
 #define VERB(f) int f(const struct options *o, int argc, char **argv)
 /* change: verb_*.c of their names; `rule` serves allow deny block admin exempt default observe enforce */
 VERB(verb_attach); VERB(verb_detach); VERB(verb_apply); VERB(verb_check); VERB(verb_diff); VERB(verb_reload); VERB(verb_import);
-VERB(verb_rule); VERB(verb_list); VERB(verb_delete);
+VERB(verb_rule); VERB(verb_list); VERB(verb_delete); VERB(verb_confirm); VERB(verb_rollback);
 /* look */
 VERB(verb_status); VERB(verb_show); VERB(verb_query); VERB(verb_explain); VERB(verb_export);
 VERB(verb_help); VERB(verb_version);
