@@ -422,23 +422,21 @@ static int damaged(const char *path, struct diag *d)
 static int read_sentence(struct rules *r, const char *place, const char *said, struct diag *d)
 {
 	unsigned int line, column;
+	struct origin *o;
 	size_t n = r->n;
 	int at = 0, err;
 
 	if (sscanf(place, "#@ %u %u %n", &line, &column, &at) != 2 || !at)
 		return -EBADMSG;
 	err = rules_parse(r, place + at, said, strlen(said), d);
-	if (err)
-		return err;
-	for (; n < r->n; n++) {
-		struct origin *o = &r->v[n].at;
-
-		o->line = line;
-		o->column = column;
-		if (!line) {
-			free(o->file);
-			*o = (struct origin){ 0 };
-		}
+	if (err || r->n != n + 1)
+		return -EBADMSG;
+	o = &r->v[n].at;
+	o->line = line;
+	o->column = column;
+	if (!line) {
+		free(o->file);
+		*o = (struct origin){ 0 };
 	}
 	return 0;
 }
@@ -457,11 +455,10 @@ static int read_policy(const struct keep *k, const char *name, struct rules *r, 
 		next = said + strcspn(said, "\n");
 		if (*next)
 			*next++ = '\0';
-		err = read_sentence(r, place, said, d);
-		if (err)
+		if (read_sentence(r, place, said, d))
 			return damaged(path, d);
 	}
-	return err;
+	return err || r->n ? err : damaged(path, d);
 }
 
 /* What the list held; the file it came from is not read again. */
