@@ -87,7 +87,7 @@ const struct verb_text verbs[] = {
 	{ { "diff", verb_diff, "diff [FILE]", "what the files say other than what is in force" }, "",
 	  "+ a sentence of the files that is not in force, - one in force that no file says, ~ a list that holds something\n"
 	  "else. Exit status 0 when equal, 1 when not.\n", "mxdp diff" },
-	{ { "apply", verb_apply, "apply [FILE]", "put the rules files in force and attach to the interfaces they name" }, "fdcbm",
+	{ { "apply", verb_apply, "apply [FILE]", "put the rules files in force and attach to the interfaces they name" }, "fdcbym",
 	  "All or nothing: when a file has an error or an interface cannot be filtered, everything stays as it was. Interfaces\n"
 	  "that the files name no more are detached. Open connections go on. --dry-run says what would change. Refused without\n"
 	  "--force: what would cut your own SSH connection off, and what would let nobody in any more. A list whose file is\n"
@@ -199,6 +199,7 @@ static const struct option_text {
 	{ "no-confirm", 'c', 0, false, FIELD(no_confirm) },
 	{ "wait", 'c', 0, false, FIELD(wait) },
 	{ "boot", 'b', 0, false, FIELD(boot) },
+	{ "only", 'y', 0, true, FIELD(only) },
 	{ "comment", 'm', 0, true, FIELD(comment) },
 #undef FIELD
 };

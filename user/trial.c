@@ -103,7 +103,7 @@ int trial_prepare(const struct options *o, const struct occasion *x, uint32_t ep
 	if (!err)
 		err = keep_write(&k, "trial", &about, x->r, x->main_file, d);
 	/* `attach` leaves the files alone until it is confirmed, and with them what a boot begins with */
-	if (!err && x->main_file)
+	if (!err && x->files)
 		err = keep_for_boot(&k, x->before, x->what, d);
 	if (!err)
 		return EXIT_DONE;
@@ -162,7 +162,7 @@ void put_for_good(const struct options *o, const struct occasion *x, struct diag
 	if (!err)
 		err = add_to_history(&k, o, x, &found);
 	/* the files are what is in force, and a boot begins with them */
-	if (!err && x->all)
+	if (!err && x->files)
 		err = keep_remove(&k, "boot", &found);
 	if (!err)
 		keep_remove(&k, "trial", &found);

@@ -26,7 +26,8 @@ struct occasion {
 	const struct rules *r;     /* what is put */
 	const struct rules *before; /* what is in force; NULL: nothing */
 	const char *attach;        /* `attach`, on trial: the sentence to be written later */
-	bool all;
+	bool all;                  /* confirm detaches what r does not name, and attaches what it does */
+	bool files;                /* r is what the files say, and a boot may begin with them */
 };
 /*
  * Before a trial: keeps what is in force, for the history and for a reboot in mid-trial. `epoch` is the one that it will

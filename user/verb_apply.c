@@ -144,13 +144,22 @@ static int put_and_keep(struct apply *a)
 	__cleanup_free char *what = xasprintf("apply %s", a->path);
 	const struct occasion x = {
 		.plan = &a->plan, .what = what, .main_file = a->kept ? NULL : a->path, .r = &a->after,
-		.before = a->was.loaded ? &a->before : NULL, .all = true,
+		.before = a->was.frozen ? &a->before : NULL, .all = !a->o->only,
+		.files = true,
 	};
-	int code = a->plan.seconds ? trial_prepare(a->o, &x, dp_epoch(a->dp) + 1, a->d) : EXIT_DONE;
+	int code;
+
+	if (a->plan.seconds && a->was.loaded && !a->was.frozen) {
+		diag_error(a->d, "what is in force cannot be read, so nothing could be kept to go back to, and there is no trial; "
+				 "--no-confirm does without");
+		return EXIT_KERNEL;
+	}
+	code = a->plan.seconds ? trial_prepare(a->o, &x, dp_epoch(a->dp) + 1, a->d) : EXIT_DONE;
 
 	if (code)
 		return code;
-	code = put_in_force(a->dp, &a->after, &a->was, PUT_ALL, NULL, a->plan.seconds, a->d);
+	code = put_in_force(a->dp, &a->after, &a->was, a->o->only ? PUT_ONE : PUT_ALL, a->o->only,
+			    a->plan.seconds, a->d);
 	if (code && a->plan.seconds)
 		trial_abandon(a->o);
 	if (!code && !a->plan.seconds && !a->kept)
@@ -246,6 +255,10 @@ static int apply(const struct options *o, const char *path, bool named, bool onl
 		code = at_boot(&a) ? read_boot(&a) : read_rules(&a);
 	if (code || (a.kept && !a.after.n))
 		return code;
+	if (o->only && !interface_named(&a.after, o->only)) {
+		diag_error(d, "%s: no sentence `interface %s` in it, so nothing was done", path, o->only);
+		return EXIT_USAGE;
+	}
 	if ((!o->boot && cuts_operator(o, &a.after, a.was.loaded ? &a.before : NULL, d)) ||
 	    shuts_everybody(o, &a.after, a.was.loaded ? &a.before : NULL, path, d))
 		return EXIT_USAGE;

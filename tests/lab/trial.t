@@ -176,6 +176,16 @@ t '...' mxdp query -q allow 7009
 second
 t 'apply' mxdp apply
 
+rules 'interface wan0' 'interface bad0' 'admin ssh from 192.0.2.0/24' 'allow 7002'
+reboots 8
+t 'a unit for each interface: one' mxdp apply --boot --only wan0
+not_t '... and no other' eval 'ns mx ip link show bad0 | grep -q prog/xdp'
+t '... and the other' mxdp apply --boot --only bad0
+t '... both' eval '[ "$(ns mx ip link | grep -c prog/xdp)" = 2 ]'
+not_t 'one that the rules do not name' mxdp apply --boot --only lo
+second
+t 'apply' mxdp apply
+
 # ---- no place to keep ----
 
 rules 'interface wan0' 'admin ssh from 192.0.2.0/24' 'allow 7001'
