@@ -453,6 +453,23 @@ static bool is_inner(const char *s)
 	return false;
 }
 
+/* The first of some names, with commas between, that is none of those; "" when all are. */
+static const char *outer_name(struct import *im, const char *s)
+{
+	for (size_t n; *s; s += n, s += *s == ',') {
+		const char *name;
+
+		n = strcspn(s, ",");
+		name = im_copy(im, s, n);
+		if (!n || is_inner(name))
+			continue;
+		if (name[n - 1] == '+')
+			return n > 1 ? im_text(im, "%.*s0", (int)n - 1, name) : "eth0";
+		return name;
+	}
+	return "";
+}
+
 /* The interface that packets come in by: the first that a rule names and that could be one. */
 static void find_iface(struct import *im)
 {
@@ -464,15 +481,9 @@ static void find_iface(struct import *im)
 		for (size_t k = 0; k < c->n; k++)
 			for (size_t j = 0; j < c->rule[k]->n; j++) {
 				const struct im_match *m = &c->rule[k]->m[j];
-				size_t n;
 
-				if (m->kind != IM_IFACE || m->no || is_inner(m->text) || *im->iface)
-					continue;
-				n = strlen(m->text);
-				if (n && m->text[n - 1] == '+')
-					im->iface = n > 1 ? im_text(im, "%.*s0", (int)n - 1, m->text) : "eth0";
-				else
-					im->iface = m->text;
+				if (m->kind == IM_IFACE && !m->no && !*im->iface)
+					im->iface = outer_name(im, m->text);
 			}
 	}
 }
@@ -480,7 +491,6 @@ static void find_iface(struct import *im)
 int import_run(struct import *im, const struct import_source *v, size_t n, const char *iface, FILE *out, struct diag *d)
 {
 	im->dialect = n ? v[0].dialect : "";
-	im->path = n ? v[0].path : "-";
 	im->iface = iface ? iface : "";
 	im->iface_asked = iface != NULL;
 	for (size_t i = 0; i < n; i++) {
@@ -488,6 +498,7 @@ int import_run(struct import *im, const struct import_source *v, size_t n, const
 		char *text = im_copy(im, v[i].text, v[i].len);
 		const char *path = im_copy(im, v[i].path, strlen(v[i].path));
 
+		im->path = i ? im->path : path;
 		/* a NUL is a blank to whoever pasted it */
 		for (size_t j = 0; j < v[i].len; j++)
 			if (!text[j])

@@ -65,15 +65,15 @@ struct im_rate {
 enum im_kind {
 	IM_NEVER,    /* never true of a new TCP connection from outside; text says why */
 	IM_FAMILY,   /* value: IM_V4, IM_V6 */
-	IM_PROTO,    /* value: protocol number */
+	IM_PROTO,    /* value: protocol number; or several, in ports */
 	IM_STATE,    /* value: states it accepts */
 	IM_FLAGS,    /* (flags & mask) == value */
 	IM_SOURCE,   /* addrs, or set */
 	IM_DEST,     /* addrs */
 	IM_PORT,     /* ports: destination port, of TCP or UDP */
 	IM_SPORT,    /* ports: source port */
-	IM_IFACE,    /* text: the name, a '+' at its end for any ending */
-	IM_ICMP6,    /* value..mask: types of ICMPv6 */
+	IM_IFACE,    /* text: names with commas between, a '+' at the end of one for any ending */
+	IM_ICMP6,    /* ports: types of ICMPv6 */
 	IM_RATE,
 	IM_MAYBE,    /* nobody knows from here; text says what it asks */
 };

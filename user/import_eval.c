@@ -42,13 +42,15 @@ static enum truth source_port(const struct im_match *m)
 	return MAYBE;
 }
 
-static bool same_iface(const char *pattern, const char *name)
+/* Names with commas between, each perhaps with a '+' at its end. */
+static bool same_iface(const char *s, const char *name)
 {
-	size_t n = strlen(pattern);
-
-	if (n && pattern[n - 1] == '+')
-		return *name && !strncmp(pattern, name, n - 1);
-	return !strcmp(pattern, name);
+	for (size_t n; *s; s += n, s += *s == ',') {
+		n = strcspn(s, ",");
+		if (n && s[n - 1] == '+' ? *name && !strncmp(s, name, n - 1) : strlen(name) == n && !memcmp(s, name, n))
+			return true;
+	}
+	return false;
 }
 
 static enum truth destination(const struct walk *w, const struct im_match *m)
@@ -118,7 +120,7 @@ static enum truth one(const struct walk *w, const struct im_match *m)
 	case IM_FAMILY:
 		return yes(m->value == (p->six ? IM_V6 : IM_V4), m->no);
 	case IM_PROTO:
-		return yes(m->value == protocol(p), m->no);
+		return yes(m->nports ? in_ports(m->ports, m->nports, protocol(p)) : m->value == protocol(p), m->no);
 	case IM_STATE:
 		return yes(m->value & w->state, m->no);
 	case IM_FLAGS:
@@ -134,7 +136,7 @@ static enum truth one(const struct walk *w, const struct im_match *m)
 	case IM_IFACE:
 		return yes(same_iface(m->text, w->im->iface), m->no);
 	case IM_ICMP6:
-		return yes(p->kind == IM_NEIGHBOUR && m->value <= 135 && 135 <= m->mask, m->no);
+		return p->kind == IM_NEIGHBOUR ? yes(in_ports(m->ports, m->nports, 135), m->no) : NO;
 	case IM_RATE:
 	case IM_MAYBE:
 		break;

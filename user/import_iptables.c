@@ -256,17 +256,14 @@ static void icmp6_type(struct args *a)
 	};
 	const char *s = value(a);
 	struct im_match *m = match(a, IM_ICMP6);
+	unsigned int type = 255;
 
-	m->value = m->mask = 255;
 	if (isdigit((unsigned char)*s))
-		m->value = m->mask = atoi(s);
+		type = atoi(s) & 0xff;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (!strcmp(s, names[i].name))
-			m->value = m->mask = names[i].nr;
-	if (!strcmp(s, "any")) {
-		m->value = 0;
-		m->mask = 255;
-	}
+			type = names[i].nr;
+	im_match_ports(im_of(a), m, strcmp(s, "any") ? type : 0, type);
 }
 
 /* ---- limits ---- */

@@ -143,6 +143,12 @@ static struct im_match *rate_of(struct im_rule *r)
 	return NULL;
 }
 
+static bool can_carry(struct im_rule *r)
+{
+	(void)r;
+	return false;
+}
+
 /* The words behind an `allow` that say what its cell is under. None of them are known to this grammar yet. */
 static char *limit_words(struct printer *p, const struct im_cell *c)
 {
@@ -159,6 +165,21 @@ static bool explicit(const struct im_cell *c)
 		if (c->by->m[i].kind == IM_PORT && !c->by->m[i].no)
 			return true;
 	return false;
+}
+
+/* Limits that no sentence can say make no difference between cells. */
+static void drop_limits(struct printer *p)
+{
+	for (size_t i = 0; i < p->map.nnodes; i++)
+		for (size_t k = 0; k < p->map.natoms; k++) {
+			struct im_cell *c = &p->map.node[i].cell[k];
+			unsigned int n = 0;
+
+			for (unsigned int j = 0; j < c->nlimits; j++)
+				if (can_carry(c->limit[j]))
+					c->limit[n++] = c->limit[j];
+			c->nlimits = n;
+		}
 }
 
 static void find_base(struct printer *p)
@@ -503,6 +524,9 @@ static void put_default(struct printer *p)
 	       c->by ? "the last word of the old policy is an ACCEPT" :
 	       c->policy && c->policy->policy_text ? "the policy is ACCEPT and no rule drops the rest" :
 	       "nothing here sets a policy and no rule drops the rest, and the kernel's own policy is ACCEPT");
+	if (p->im->ssh_comment)
+		im_say(p->im, (struct im_place){ p->im->path, p->im->ssh_comment }, IM_NOTE, "the rule for SSH is commented out: with "
+		       "`default deny` it is `admin ssh from ...` that keeps you from being locked out");
 }
 
 /* Who may open port 22? Nodes are counted; the first few are named. */
@@ -870,6 +894,7 @@ int import_print(struct import *im, FILE *out, struct diag *d)
 	p.out = open_memstream(&text, &len);
 	if (!p.out)
 		return -ENOMEM;
+	drop_limits(&p);
 	find_base(&p);
 	find_items(&p);
 	put_head(&p);
