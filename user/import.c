@@ -410,8 +410,9 @@ struct im_place im_place_of_import(const struct import *im)
 
 	/* what is missing is missing behind the last rule */
 	for (size_t i = 0; i < im->nchains; i++)
-		if (im->chain[i]->hook == IM_INPUT && im->chain[i]->n && im->chain[i]->rule[im->chain[i]->n - 1]->at.path == im->path)
-			at = im->chain[i]->rule[im->chain[i]->n - 1]->at;
+		for (size_t k = 0; im->chain[i]->hook == IM_INPUT && k < im->chain[i]->n; k++)
+			if (im->chain[i]->rule[k]->at.path == im->path && im->chain[i]->rule[k]->at.line)
+				at = im->chain[i]->rule[k]->at;
 	return at;
 }
 

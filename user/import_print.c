@@ -76,6 +76,13 @@ static struct im_place place_of(const struct im_cell *c)
 	return c->policy ? c->policy->policy_at : (struct im_place){ 0 };
 }
 
+static struct im_place place_or_whole(struct printer *p, const struct im_cell *c)
+{
+	struct im_place at = place_of(c);
+
+	return at.path && at.line ? at : im_place_of_import(p->im);
+}
+
 /* Anything a file can hold, on one line and in one piece; a comment must not end in a backslash. */
 static void put_text(FILE *f, const char *s)
 {
@@ -119,7 +126,10 @@ static void put_origin(FILE *f, const struct im_cell *c)
 
 static bool same_origin(const struct im_cell *a, const struct im_cell *b)
 {
-	return a->by == b->by && (a->by || a->policy == b->policy);
+	if (a->by && b->by)
+		return a->by == b->by || (a->by->at.line && a->by->at.path == b->by->at.path && a->by->at.line == b->by->at.line &&
+					  !strcmp(a->by->text, b->by->text));
+	return a->by == b->by && a->policy == b->policy;
 }
 
 static void put_line(struct printer *p, const char *sentence, const struct im_cell *c, const struct im_cell *c6)
@@ -246,20 +256,38 @@ static const struct im_cell *above(const struct printer *p, const struct im_node
 	return n->parent < 0 ? NULL : &p->map.node[n->parent].cell[k];
 }
 
+/* One rule decides over all ports of the source alike: then the sentence says `any`, not the ports where it matters. */
+static bool is_uniform(const struct printer *p, const struct im_node *n)
+{
+	const struct im_cell *first = &n->cell[0];
+
+	if (n->parent < 0 || !first->by || explicit(first))
+		return false;
+	for (size_t k = 1; k < p->map.natoms; k++)
+		if (n->cell[k].by != first->by || !same_answer(&n->cell[k], first))
+			return false;
+	for (size_t k = 0; k < p->map.natoms; k++)
+		if (!same_answer(&n->cell[k], &p->map.node[n->parent].cell[k]))
+			return true;
+	return false;
+}
+
 static void find_items(struct printer *p)
 {
 	for (size_t i = 0; i < p->map.nnodes; i++) {
 		const struct im_node *n = &p->map.node[i];
+		bool uniform;
 
 		if (!family_read(p, n->six) || !n->speaks || is_blocked(p, n) || inside_blocked(p, n))
 			continue;
 		if (n->parent >= 0 && n->cell == p->map.node[n->parent].cell)
 			continue;
+		uniform = is_uniform(p, n);
 		for (size_t k = 0; k < p->map.natoms; k++) {
 			const struct im_cell *up = above(p, n, k);
 			bool one_for_both = same_answer(&p->base[k], &p->base6[k]);
 
-			if (up ? !same_answer(&n->cell[k], up) :
+			if (up ? uniform || !same_answer(&n->cell[k], up) :
 				 !one_for_both && accepts(&n->cell[k]) != !p->deny)
 				add(p, n, k, accepts(&n->cell[k]), &n->cell[k], NULL);
 			if (!up && explicit(&n->cell[k]) && accepts(&n->cell[k]) &&
@@ -506,10 +534,8 @@ static size_t widest(const struct printer *p)
 static void put_default(struct printer *p)
 {
 	const struct im_cell *c = &p->base[widest(p)], *c6 = &p->base6[widest(p)];
-	struct im_place at = place_of(c);
+	struct im_place at = place_or_whole(p, c);
 
-	if (!at.path && im_place_of_import(p->im).path)
-		at = im_place_of_import(p->im);
 	put_line(p, p->deny ? "default deny" : "default allow", c, c6);
 	if (c->by)
 		((struct im_rule *)c->by)->carried = true;
@@ -553,7 +579,7 @@ static void put_way_in(struct printer *p)
 	size_t k = atom_of(p, SSH), n;
 	const struct im_node *v[6];
 	const struct im_cell *c = &p->base[k];
-	struct im_place at = place_of(c);
+	struct im_place at = place_or_whole(p, c);
 	bool everybody = (family_read(p, 0) && accepts(&p->root[0]->cell[k])) ||
 			 (family_read(p, 1) && accepts(&p->root[1]->cell[k]));
 
@@ -570,8 +596,6 @@ static void put_way_in(struct printer *p)
 	fputs("#admin ssh from 203.0.113.0/24  # the network you work from: a way in that no other sentence can close\n", p->out);
 	if (everybody || n)
 		return;
-	if (!at.path)
-		at = im_place_of_import(p->im);
 	im_say(p->im, at, IM_DANGER, "locked-out SSH: nothing lets anybody open port 22%s, and this refuses it; before you apply "
 	       "these rules write `admin ssh from ...` with the network you work from (or the port that your sshd has)",
 	       p->im->ssh_comment ? im_text(p->im, " (line %zu, which would, is commented out)", p->im->ssh_comment) : "");
@@ -830,25 +854,24 @@ static void say_whole(struct printer *p)
 {
 	struct import *im = p->im;
 	const struct im_cell *c4 = &p->base[widest(p)], *c6 = &p->base6[widest(p)];
-	struct im_place whole = im_place_of_import(im);
 
 	if (im->families != IM_BOTH && im->nchains)
 		im_say(im, (struct im_place){ im->path, 1 }, IM_NOTE, "only rules for IPv%d are here; sentences without an address hold for IPv%d as well, as they do "
 		       "in mxdp; to import both say: mxdp import iptables PATH ip6tables PATH6",
 		       im->families == IM_V6 ? 6 : 4, im->families == IM_V6 ? 4 : 6);
 	if (family_read(p, 1) && p->map.neighbour != IM_ACCEPT)
-		im_say(im, place_of(c6).path ? place_of(c6) : whole, IM_NOTE, "dead neighbour discovery: the old IPv6 policy drops it "
+		im_say(im, place_or_whole(p, c6), IM_NOTE, "dead neighbour discovery: the old IPv6 policy drops it "
 		       "(ICMPv6 types 133 to 136), and without it there is no IPv6; mxdp always passes it, but the old firewall "
 		       "behind it does not: accept those types there");
 	for (int six = 0; six < 2; six++) {
 		if (!family_read(p, six))
 			continue;
 		if (p->map.reply[six] != IM_ACCEPT)
-			im_say(im, place_of(six ? c6 : c4).path ? place_of(six ? c6 : c4) : whole, IM_NOTE, "the old IPv%d policy drops "
+			im_say(im, place_or_whole(p, six ? c6 : c4), IM_NOTE, "the old IPv%d policy drops "
 			       "the replies to this host's own connections (no rule accepts ESTABLISHED); mxdp passes them, the old "
 			       "firewall behind it does not", six ? 6 : 4);
 		if (p->map.udp[six] != IM_ACCEPT && (six == 0 || !family_read(p, 0) || p->map.udp[0] == IM_ACCEPT))
-			im_say(im, place_of(six ? c6 : c4).path ? place_of(six ? c6 : c4) : whole, IM_LOSS, "the old policy drops UDP too "
+			im_say(im, place_or_whole(p, six ? c6 : c4), IM_LOSS, "the old policy drops UDP too "
 			       "and mxdp passes all that is not TCP; leave the old firewall in place for it");
 	}
 	for (size_t i = 0; i < p->map.nnodes; i++) {

@@ -211,6 +211,18 @@ struct im_loop {
 	size_t n;
 };
 
+/* --add-service={smtp,imaps} is two words to the shell. */
+static bool expand_braces(struct im_reader *r, const char *s, char ***v, size_t *k)
+{
+	const char *open = strchr(s, '{'), *close = open ? strchr(open, '}') : NULL;
+
+	if (strncmp(s, "--", 2) || !close || !memchr(open, ',', close - open))
+		return false;
+	for (const char *p = open + 1; p <= close; p += strcspn(p, ",}") + 1)
+		*im_push(r->im, *v, *k) = im_text(r->im, "%.*s%.*s%s", (int)(open - s), s, (int)strcspn(p, ",}"), p, close + 1);
+	return true;
+}
+
 static void expand_all(struct im_reader *r, const struct im_word *w, size_t n, char ***out, size_t *nout)
 {
 	char **v = NULL;
@@ -219,6 +231,8 @@ static void expand_all(struct im_reader *r, const struct im_word *w, size_t n, c
 	for (size_t i = 0; i < n; i++) {
 		const char *s = expand(r, &w[i]);
 
+		if (!w[i].quoted && expand_braces(r, s, &v, &k))
+			continue;
 		/* `$PORTS` outside of quotes is as many words as it holds */
 		if (!w[i].quoted && strchr(w[i].s, '$') && strpbrk(s, " \t")) {
 			const char *p = s;
