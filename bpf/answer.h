@@ -274,7 +274,7 @@ static __always_inline bool turn_round(struct xdp_md *ctx, const struct pkt *p, 
 enum answer_kind { ANSWER_COOKIE, ANSWER_RST };
 
 /*
- * Answers the SYN in ctx, which p describes: 1, and the frame may be sent with XDP_TX; or 0, and it is as it was (padding
+ * Answers the SYN in ctx, which p describes: 1, and the frame may be sent; or 0, and it is as it was (padding
  * aside). Behind it no packet pointer is good.
  */
 __noinline int answer(struct xdp_md *ctx, const struct pkt *p, int kind)
@@ -283,7 +283,7 @@ __noinline int answer(struct xdp_md *ctx, const struct pkt *p, int kind)
 	__u32 l3, l4, words;
 	void *tcp;
 
-	if (!p || cfg.no_answers || p->frame_len != ctx->data_end - ctx->data || p->frame_len >= MXDP_FULL_BUFFER)
+	if (!p || cfg.answers == MXDP_ANSWERS_NONE || p->frame_len != ctx->data_end - ctx->data || p->frame_len >= MXDP_FULL_BUFFER)
 		return 0;
 	if (cfg.frags && p->frame_len < MXDP_SHORT_BUFFER && bpf_xdp_get_buff_len(ctx) != p->frame_len)
 		return 0;

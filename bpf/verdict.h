@@ -57,7 +57,11 @@ static __always_inline int verdict(struct xdp_md *ctx, __u8 family, __u32 frame_
 		if (pc)
 			count(observed ? &pc->observed : drop ? &pc->dropped : &pc->passed, frame_len);
 	}
-	return !drop || observed ? XDP_PASS : mxdp_tx_mask >> (reason & 63) & 1 ? XDP_TX : XDP_DROP;
+	if (!drop || observed)
+		return XDP_PASS;
+	if (!(mxdp_tx_mask >> (reason & 63) & 1))
+		return XDP_DROP;
+	return cfg.answers == MXDP_ANSWERS_REDIRECT ? bpf_redirect(ctx->ingress_ifindex, 0) : XDP_TX;
 }
 
 #endif /* MXDP_BPF_VERDICT_H */

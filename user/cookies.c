@@ -68,7 +68,7 @@ void cookies_warn(uint16_t wanted, struct diag *d)
 			     "full; `sysctl -w net.ipv4.tcp_syncookies=2` makes it do so for every SYN");
 }
 
-/* ---- does XDP_TX arrive? ---- */
+/* ---- does what is sent from XDP arrive? ---- */
 
 /* linux/netdev.h, of Linux 6.3 */
 #define NETDEV_GENL "netdev"
@@ -140,18 +140,18 @@ static bool xdp_features(struct mnl_socket *nl, unsigned int ifindex, uint64_t *
 	return true;
 }
 
-bool cookies_can_send(const char *ifname, const char *driver)
+enum mxdp_answers answers_by(const char *ifname, const char *driver)
 {
 	struct mnl_socket *nl;
 	uint64_t features = 0;
 
 	if (strcmp(driver, "veth"))
-		return true;
+		return MXDP_ANSWERS_TX;
 	nl = mnl_socket_open(NETLINK_GENERIC);
 	if (!nl)
-		return false;
+		return MXDP_ANSWERS_NONE;
 	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 || !xdp_features(nl, if_nametoindex(ifname), &features))
 		features = 0;
 	mnl_socket_close(nl);
-	return features & NETDEV_XDP_NDO_XMIT;
+	return features & NETDEV_XDP_NDO_XMIT ? MXDP_ANSWERS_REDIRECT : MXDP_ANSWERS_NONE;
 }

@@ -17,9 +17,9 @@ uint16_t cookies_wanted(const struct mxdp_bank *b);
 void cookies_warn(uint16_t wanted, struct diag *d);
 
 /*
- * Does a frame sent with XDP_TX in native mode arrive? All drivers see to that but veth, which loses it unless the other end
- * polls (an XDP program there, or GRO on); kernels before 6.3 do not say, then it is taken for lost.
+ * How an answer gets out in native mode. Only veth is peculiar: it loses whatever is sent from XDP unless the other end
+ * polls (an XDP program there, or GRO on). Kernels before 6.3 do not say whether it does; then nothing is sent.
  */
-bool cookies_can_send(const char *ifname, const char *driver);
+enum mxdp_answers answers_by(const char *ifname, const char *driver);
 
 #endif

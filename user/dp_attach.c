@@ -300,7 +300,7 @@ static int made_note(const struct dp_dev *dev, int prog_fd, const struct dp_load
 	}
 	ledger = v.p;
 	i = dev->prog_id && ledger->made[0].prog_id == dev->prog_id;
-	ledger->made[i] = (struct dp_made){ .prog_id = program_id(prog_fd), .frags = l->frags, .no_answers = l->no_answers,
+	ledger->made[i] = (struct dp_made){ .prog_id = program_id(prog_fd), .frags = l->frags, .answers = l->answers,
 					    .build = program_build() };
 	return 0;
 }
@@ -331,12 +331,12 @@ static bool rows_shared(const struct dp_dev *dev, enum dp_mode mode)
 	       !strcmp(driver, "bonding") || !strcmp(driver, "team");
 }
 
-static bool cannot_answer(const struct dp_dev *dev, enum dp_mode mode)
+static enum mxdp_answers dev_answers(const struct dp_dev *dev, enum dp_mode mode)
 {
 	char driver[32];
 
 	driver_of(dev->name, driver);
-	return mode == DP_NATIVE && !cookies_can_send(dev->name, driver);
+	return mode == DP_NATIVE ? answers_by(dev->name, driver) : MXDP_ANSWERS_TX;
 }
 
 /* Does what the link holds run in this network namespace? A number alone may be another interface's here. */
@@ -388,7 +388,7 @@ static int dev_load(const struct dp_dev *dev, const struct dp_generation *g, enu
 	struct dp_load l = {
 		.g = g, .counters_fd = dev->counters_fd, .ports_fd = dev->ports_fd, .rows = dev->rows,
 		.shared = rows_shared(dev, mode), .frags = frags, .trial_epoch = dev_trial(dev),
-		.no_answers = cannot_answer(dev, mode),
+		.answers = dev_answers(dev, mode),
 	};
 	__cleanup_close int fd = dp_loader(&l, d);
 	int err;
@@ -1066,7 +1066,7 @@ static int iface_look(struct datapath *dp, const char *name, struct dp_iface *ou
 	*out = (struct dp_iface){
 		.ifindex = if_nametoindex(name), .link_ifindex = dev.link_ifindex, .prog_id = dev.link_prog_id,
 		.pinned = dev.prog_fd >= 0, .attached_at = loaded_at(&dev), .frags = made.frags,
-		.answers = !made.no_answers, .rows = dev.rows,
+		.answers = made.answers != MXDP_ANSWERS_NONE, .rows = dev.rows,
 	};
 	snprintf(out->name, sizeof(out->name), "%s", name);
 	/* renamed, the name perhaps given to another: the truth is what the link holds */

@@ -198,7 +198,7 @@ static int load_once(const struct dp_load *l, bool frags)
 	*cfg = (struct mxdp_cfg){
 		.probe_key = l->g->state->probe_key, .lease_mask = l->g->lease_lines - 1, .row_mask = l->rows - 1,
 		.tick_shift = tick_shift(), .frags = frags, .shared_rows = l->shared,
-		.attached_on_trial = l->trial_epoch, .no_answers = l->no_answers,
+		.attached_on_trial = l->trial_epoch, .answers = l->answers,
 	};
 	err = random_bytes(cfg->lease_key, sizeof(cfg->lease_key)) ?: reuse_maps(skel, l);
 	if (!err)

@@ -93,7 +93,7 @@ _Static_assert(sizeof(struct dp_services_pin) == 56 * MXDP_SERVICES, "services l
 struct dp_made {
 	uint32_t prog_id;
 	uint8_t frags;
-	uint8_t no_answers;
+	uint8_t answers; /* enum mxdp_answers */
 	uint8_t reserved[2];
 	uint64_t build;
 };
@@ -216,7 +216,7 @@ struct dp_load {
 	bool shared; /* two CPUs may count in one row at once */
 	bool frags;  /* in: try; out: the program has it */
 	uint32_t trial_epoch; /* of the trial that attaches the interface */
-	bool no_answers; /* what is sent with XDP_TX is lost */
+	uint8_t answers; /* enum mxdp_answers */
 };
 int program_load(struct dp_load *l, struct diag *d);
 /* program_load(), unless a test has put a smaller program in its place: the verifier takes half a second for ours. */

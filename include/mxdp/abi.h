@@ -178,6 +178,13 @@ struct mxdp_port_count {
 	struct mxdp_count knocked[2];
 };
 
+/* How an answer gets out by the interface the packet came in by. */
+enum mxdp_answers {
+	MXDP_ANSWERS_TX = 0,
+	MXDP_ANSWERS_REDIRECT = 1, /* veth: XDP_TX does not wake an other end that polls for GRO alone, and fills its ring for good */
+	MXDP_ANSWERS_NONE = 2,     /* nothing would arrive: the kernel answers */
+};
+
 /* ---- cfg: constants of a loaded program; the verifier leaves out the branches they rule out ---- */
 
 struct mxdp_cfg {
@@ -190,7 +197,7 @@ struct mxdp_cfg {
 	__u8 test_clock;   /* time comes from state.test_jiffies */
 	__u8 shared_rows;  /* two CPUs may count in one row at once: add with atomics (5 ns each here) */
 	__u32 attached_on_trial; /* epoch of the trial that attached the interface: when it is over, every packet passes; 0: none */
-	__u8 no_answers;   /* what is sent with XDP_TX would be lost: let the kernel answer */
+	__u8 answers;      /* enum mxdp_answers */
 	__u8 reserved[7];
 };
 _Static_assert(sizeof(struct mxdp_cfg) == 48, "cfg layout");

@@ -715,12 +715,12 @@ static int refuse(const struct refuse_bpf *s, const struct craft *c)
 	return t.retval;
 }
 
-static struct refuse_bpf *refuser(bool no_answers)
+static struct refuse_bpf *refuser(enum mxdp_answers answers)
 {
 	struct refuse_bpf *s = refuse_bpf__open();
 
 	assert_non_null(s);
-	s->rodata->cfg = (struct mxdp_cfg){ .frags = 1, .test_clock = 1, .no_answers = no_answers };
+	s->rodata->cfg = (struct mxdp_cfg){ .frags = 1, .test_clock = 1, .answers = answers };
 	bpf_program__set_autoload(s->progs.mxdp, false);
 	assert_int_equal(refuse_bpf__load(s), 0);
 	return s;
@@ -728,7 +728,7 @@ static struct refuse_bpf *refuser(bool no_answers)
 
 static void a_refusal_is_right_to_the_last_byte_and_believed(void **state)
 {
-	struct refuse_bpf *s = refuser(false);
+	struct refuse_bpf *s = refuser(MXDP_ANSWERS_TX);
 
 	(void)state;
 	rig_policy(g, rows_sentences);
@@ -760,7 +760,7 @@ static void a_refusal_is_right_to_the_last_byte_and_believed(void **state)
 /* The SYN of a host's own connect() is refused; the refusal is given to it. */
 static void a_refused_host_knows_at_once(void **state)
 {
-	struct refuse_bpf *s = refuser(false);
+	struct refuse_bpf *s = refuser(MXDP_ANSWERS_TX);
 
 	(void)state;
 	rig_policy(g, rows_sentences);
@@ -783,7 +783,7 @@ static void a_refused_host_knows_at_once(void **state)
 
 static void where_nothing_can_be_sent_nothing_is_refused_or_answered(void **state)
 {
-	struct refuse_bpf *s = refuser(true);
+	struct refuse_bpf *s = refuser(MXDP_ANSWERS_NONE);
 	struct peer p = stranger(4);
 	struct craft c = knock(&p);
 
