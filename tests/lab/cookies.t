@@ -104,7 +104,7 @@ same 'never: nothing from the driver' "$sent0" "$(cookies_sent)"
 options() {
 	session "$1" talk remote pipe $MX4 "$2"
 	session_asks "$1" hello hello || return
-	ns mx ss -tinH state established "( sport = :$2 )" dst $REMOTE4 | grep -a 'rto:' | tail -n 1 |
+	ns mx ss -tinoH state established "( sport = :$2 )" dst $REMOTE4 | grep -a 'rto:' | tail -n 1 |
 		awk '{ $0 = " " $0; print ($0 ~ /[ \t]ts /) " " ($0 ~ /[ \t]sack /) " " ($0 ~ /wscale:/) }'
 }
 same 'timestamps, SACK, window scale by a cookie of the kernel: all kept' '1 1 1' "$(options a 7002)"
