@@ -106,6 +106,19 @@ $(O)/bench: tools/bench/bench.c $(O)/bench.skel.h $(O)/libmxdp.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(MX_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(O)/libmxdp.a $(LIBS)
 
+$(O)/flood.bpf.o: tools/bench/flood.bpf.c
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(O)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(O)/flood.bpf.d -c -o $@ $<
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(O)/flood.skel.h: $(O)/flood.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name flood_bpf > $@.tmp && mv $@.tmp $@
+
+$(O)/flood: tools/bench/flood.c $(O)/flood.skel.h $(O)/libmxdp.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(MX_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(O)/libmxdp.a $(LIBS)
+
 # Coverage-guided fuzzing of every parser, SECONDS each (tools/install-packages fuzz)
 SECONDS ?= 60
 FUZZ_SRC := $(addprefix user/,token.c words.c grammar.c limits.c listfile.c listtable.c listjson.c prefixsort.c \
@@ -123,8 +136,9 @@ fuzz:
 kernels: all tests
 	tests/kernels/run
 
-bench: all $(O)/bench
+bench: all $(O)/bench $(O)/flood
 	$(O)/bench --json $(O)/bench.json
+	@O=$(O) tools/bench/flood
 	@tools/bench/command
 
 install: all

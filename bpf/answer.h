@@ -21,6 +21,13 @@
  */
 #define ANSWER_WINDOW 14600u
 
+/* A TCP header in the making. */
+struct reply {
+	__be32 w[ANSWER_WORDS];
+	__u32 words;  /* of them that are sent */
+	__u32 l3, l4; /* where IP and TCP lie in the frame */
+};
+
 enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_SCALE = 3, OPT_SACK = 4, OPT_TIME = 8, OPT_MD5 = 19, OPT_AO = 29 };
 
 /* What syn_options() found: the peer's timestamp above, these below. */
@@ -143,53 +150,60 @@ static __always_inline void say_options(__be32 *w, __u64 theirs, __u32 ours)
  */
 __noinline __s64 make_cookie(struct xdp_md *ctx, const struct pkt *p, __u32 l3)
 {
-	__u32 len = sizeof(struct tcphdr), l4;
+	void *ip, *tcp, *end = (void *)(long)ctx->data_end;
+	__u32 len, heads;
 	struct bpf_sock *sk;
-	__u8 tcp[60] = {};
 	__s64 cookie = -1;
-	void *ip;
 
 	if (!p)
 		return -1;
-	l3 &= 31;
-	l4 = l3 + (p->family == 0 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
-	if (bpf_xdp_load_bytes(ctx, l4, tcp, sizeof(struct tcphdr)))
+	heads = p->family == 0 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	ip = (void *)(long)ctx->data + (l3 & 31);
+	tcp = ip + heads;
+	if (ip + sizeof(struct ipv6hdr) > end || tcp + sizeof(struct tcphdr) > end)
 		return -1;
-	len = tcp[12] >> 4 << 2;
-	if (len < sizeof(struct tcphdr) || len > sizeof(tcp))
+	len = U8(tcp, 12) >> 4 << 2;
+	/* the verifier knows only bounds of the very register, one at a time */
+	asm volatile("" : "+r"(len));
+	if (len < sizeof(struct tcphdr))
 		return -1;
-	if (len > sizeof(struct tcphdr) && bpf_xdp_load_bytes(ctx, l4, tcp, len))
+	asm volatile("" : "+r"(len));
+	if (len > 60)
 		return -1;
 	sk = socket_of(ctx, p);
 	if (!sk)
 		return -1;
-	ip = (void *)(long)ctx->data + l3;
-	if (sk->state == BPF_TCP_LISTEN && ip + sizeof(struct ipv6hdr) <= (void *)(long)ctx->data_end)
-		cookie = bpf_tcp_gen_syncookie(sk, ip, p->family == 0 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr),
-					       (void *)tcp, len);
+	if (sk->state == BPF_TCP_LISTEN) {
+		__u8 copy[60] = {}; /* the helper wants a buffer whose size is known */
+
+		if (!bpf_xdp_load_bytes(ctx, (l3 & 31) + heads, copy, len))
+			cookie = bpf_tcp_gen_syncookie(sk, ip, heads, (void *)copy, len);
+	}
 	bpf_sk_release(sk);
 	return cookie;
 }
 
-/* The SYN-ACK's sequence number and options, into w. Its length in words, or 0: no cookie. */
-static __always_inline __u32 say_cookie(struct xdp_md *ctx, const struct pkt *p, __u32 l3, __u32 options_at, __u32 options_len,
-					__be32 *w)
+/* The SYN-ACK's sequence number and options. False: no cookie. */
+static __always_inline bool say_cookie(struct xdp_md *ctx, const struct pkt *p, struct reply *r, __u32 options_len)
 {
+	__u64 theirs = options_len >= 8 ? syn_options(ctx, r->l4 + sizeof(struct tcphdr), options_len) : NO_SCALE;
 	__u32 ours = *(volatile __u32 *)&state.cookie_options;
-	__u64 theirs = options_len >= 8 ? syn_options(ctx, options_at, options_len) : NO_SCALE;
 	__s64 cookie;
 
 	if (theirs & SYN_SIGNED)
-		return 0;
-	cookie = make_cookie(ctx, p, l3);
+		return false;
+	cookie = make_cookie(ctx, p, r->l3);
 	if (cookie < 0)
-		return 0;
-	w[1] = bpf_htonl((__u32)cookie);
-	w[5] = bpf_htonl(OPT_MSS << 24 | 4 << 16 | own_mss(ctx, p->family == 0 ? 40 : 60, cookie >> 32 & 0xffff));
-	if (!(ours & MXDP_COOKIE_TIME) || !(theirs & SYN_TIME))
-		return 6;
-	say_options(w, theirs, ours);
-	return ANSWER_WORDS;
+		return false;
+	r->w[1] = bpf_htonl((__u32)cookie);
+	r->w[5] = bpf_htonl(OPT_MSS << 24 | 4 << 16 | own_mss(ctx, p->family == 0 ? 40 : 60, cookie >> 32 & 0xffff));
+	r->words = 6;
+	if (ours & MXDP_COOKIE_TIME && theirs & SYN_TIME) {
+		say_options(r->w, theirs, ours);
+		r->words = ANSWER_WORDS;
+	}
+	r->w[3] = bpf_htonl(r->words << 28 | (F_SYN | F_ACK) << 16 | ANSWER_WINDOW);
+	return true;
 }
 
 /* Sums of what lies in the frame, before it is turned round, or of what was written into it. */
@@ -235,31 +249,36 @@ static __always_inline void turn_ethernet(void *data)
 	*(__u16 *)(data + 10) = to_end;
 }
 
-/* Makes the frame the answer: this TCP header of `words` words, and nothing behind it. */
-static __always_inline bool turn_round(struct xdp_md *ctx, const struct pkt *p, __u32 l3, __u32 l4, __be32 *w, __u32 words)
+/* Makes the frame the answer: r's TCP header, and nothing behind it. */
+__noinline int turn_round(struct xdp_md *ctx, const struct pkt *p, struct reply *r)
 {
-	__u32 segment = words * 4, ends = l4 + segment, len = ends < ETHERNET_LEAST ? ETHERNET_LEAST : ends;
+	__u32 segment, ends, len;
 	void *data, *end, *ip, *tcp;
 	__u64 sum;
 
+	if (!p || !r)
+		return 0;
+	segment = r->words * 4;
+	ends = r->l4 + segment;
+	len = ends < ETHERNET_LEAST ? ETHERNET_LEAST : ends;
 	if (len != p->frame_len && bpf_xdp_adjust_tail(ctx, (int)len - (int)p->frame_len))
-		return false;
+		return 0;
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
-	ip = data + l3;
-	tcp = data + l4;
+	ip = data + (r->l3 & 31);
+	tcp = data + (r->l4 & 127);
 	if (data + sizeof(struct ethhdr) > end || ip + (p->family == 0 ? 20 : 40) > end || tcp + 20 > end)
-		return false;
+		return 0;
 	turn_ethernet(data);
 	sum = p->family == 0 ? turn_ip4(ip, segment) : turn_ip6(ip, segment);
 	sum += (__u64)bpf_htonl(IPPROTO_TCP) + bpf_htonl(segment);
 	for (__u32 i = 0; i < ANSWER_WORDS; i++)
-		sum += w[i];
-	w[4] = fold(sum);
+		sum += r->w[i];
+	r->w[4] = fold(sum);
 	for (__u32 i = 0; i < ANSWER_WORDS; i++) {
-		if (i >= words || tcp + i * 4 + 4 > end)
+		if (i >= r->words || tcp + i * 4 + 4 > end)
 			break;
-		*(__u32 *)(tcp + i * 4) = w[i];
+		*(__u32 *)(tcp + i * 4) = r->w[i];
 	}
 	for (int i = 0; i < 6; i += 2) { /* no answer that is padded ends more than six bytes short */
 		void *pad = data + (ends & 127) + i;
@@ -268,7 +287,7 @@ static __always_inline bool turn_round(struct xdp_md *ctx, const struct pkt *p, 
 			break;
 		*(__u16 *)pad = 0;
 	}
-	return true;
+	return 1;
 }
 
 enum answer_kind { ANSWER_COOKIE, ANSWER_RST };
@@ -279,34 +298,30 @@ enum answer_kind { ANSWER_COOKIE, ANSWER_RST };
  */
 __noinline int answer(struct xdp_md *ctx, const struct pkt *p, int kind)
 {
-	__be32 w[ANSWER_WORDS] = {};
-	__u32 l3, l4, words;
+	struct reply r = {};
 	void *tcp;
 
-	if (!p || cfg.answers == MXDP_ANSWERS_NONE || p->frame_len != ctx->data_end - ctx->data || p->frame_len >= MXDP_FULL_BUFFER)
+	if (!p || cfg.answers == MXDP_ANSWERS_NONE || p->frame_len != ctx->data_end - ctx->data ||
+	    p->frame_len >= MXDP_FULL_BUFFER)
 		return 0;
 	if (cfg.frags && p->frame_len < MXDP_SHORT_BUFFER && bpf_xdp_get_buff_len(ctx) != p->frame_len)
 		return 0;
-	l3 = answer_l3(ctx, p);
-	if (!l3)
+	r.l3 = answer_l3(ctx, p);
+	if (!r.l3)
 		return 0;
-	l3 &= 31;
-	l4 = l3 + (p->family == 0 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
-	tcp = (void *)(long)ctx->data + l4;
+	r.l4 = r.l3 + (p->family == 0 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	tcp = (void *)(long)ctx->data + (r.l4 & 127);
 	if (tcp + sizeof(struct tcphdr) > (void *)(long)ctx->data_end)
 		return 0;
-	w[0] = bpf_htonl(p->dport << 16 | (p->sport & 0xffff));
-	w[2] = bpf_htonl(bpf_ntohl(U32(tcp, 4)) + 1);
+	r.w[0] = bpf_htonl(p->dport << 16 | (p->sport & 0xffff));
+	r.w[2] = bpf_htonl(bpf_ntohl(U32(tcp, 4)) + 1);
 	if (kind == ANSWER_RST) {
-		words = 5;
-		w[3] = bpf_htonl(words << 28 | (F_RST | F_ACK) << 16);
-	} else {
-		words = say_cookie(ctx, p, l3, l4 + sizeof(struct tcphdr), (U8(tcp, 12) >> 4 << 2) - sizeof(struct tcphdr), w);
-		if (!words)
-			return 0;
-		w[3] = bpf_htonl(words << 28 | (F_SYN | F_ACK) << 16 | ANSWER_WINDOW);
+		r.words = 5;
+		r.w[3] = bpf_htonl(r.words << 28 | (F_RST | F_ACK) << 16);
+	} else if (!say_cookie(ctx, p, &r, (U8(tcp, 12) >> 4 << 2) - sizeof(struct tcphdr))) {
+		return 0;
 	}
-	return turn_round(ctx, p, l3, l4, w, words);
+	return turn_round(ctx, p, &r);
 }
 
 /*
