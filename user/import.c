@@ -472,7 +472,7 @@ static const char *outer_name(struct import *im, const char *s)
 }
 
 /* The interface that packets come in by: the first that a rule names and that could be one. */
-static void find_iface(struct import *im)
+static void find_iface(struct import *im, bool no)
 {
 	for (size_t i = 0; i < im->nchains; i++) {
 		const struct im_chain *c = im->chain[i];
@@ -483,7 +483,7 @@ static void find_iface(struct import *im)
 			for (size_t j = 0; j < c->rule[k]->n; j++) {
 				const struct im_match *m = &c->rule[k]->m[j];
 
-				if (m->kind == IM_IFACE && !m->no && !*im->iface)
+				if (m->kind == IM_IFACE && m->no == no && !*im->iface)
 					im->iface = outer_name(im, m->text);
 			}
 	}
@@ -509,11 +509,14 @@ int import_run(struct import *im, const struct import_source *v, size_t n, const
 		else
 			dialects[k].read(im, path, text);
 	}
+	if (im->firewalld)
+		import_firewalld_end(im);
 	if (!im->understood) {
 		diag_error(d, "%s: nothing in it is a rule or a command of %s; see mxdp-import(8) for what is read", im->path, im->dialect);
 		return -EINVAL;
 	}
-	if (!iface)
-		find_iface(im);
+	/* `! -i eth0 -j ACCEPT` trusts all the others: eth0 is the one that is not trusted */
+	for (int no = 0; !iface && no < 2; no++)
+		find_iface(im, no);
 	return import_print(im, out, d);
 }

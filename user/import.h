@@ -113,7 +113,7 @@ struct im_rule {
 
 	/* found by evaluating */
 	struct im_chain *chain, *to;
-	bool reached, decides, closes, opens, limits, carried, seen;
+	bool reached, decides, closes, opens, limits, carried, seen, cuts;
 	unsigned int number;
 	const struct im_rule *shadow;
 };
@@ -131,6 +131,7 @@ struct im_chain {
 	struct im_rule **rule;
 	size_t n;
 	bool reached;             /* by some packet */
+	bool cuts;                /* its policy refuses segments of open connections */
 	bool inward;              /* rules of it are on the way in */
 	const char *generated;    /* whose it is, when a daemon fills it with what holds for the moment: "fail2ban" */
 };
@@ -161,6 +162,7 @@ struct import {
 	size_t ssh_comment;       /* a rule for port 22 that is commented out: its line */
 	const char *dialect, *path;
 	unsigned int nrules;
+	void *firewalld;          /* its zones, until the last text was read */
 	/* own addresses as destinations name them */
 	im_addr own[2];
 	bool has_own[2], many_own[2];
@@ -201,11 +203,15 @@ bool im_addrs_hold(const struct im_addrs *a, int six, im_addr x);
 /* "25", "smtp", "1:1023", "1000-2000"; says so when the name is the IMAP3 trap. */
 bool im_port_word(struct import *im, struct im_place at, const char *s, char between, struct port_range *out);
 
+#define IM_WAY_BACK "the check of the way back is about forged sources; the kernel's rp_filter and the old firewall still do it " \
+	"behind mxdp"
+
 /* ---- dialects: each reads a text into im ---- */
 
 void import_iptables(struct import *im, const char *path, const char *text, unsigned int family);
 void import_ufw(struct import *im, const char *path, const char *text);
 void import_firewalld(struct import *im, const char *path, const char *text);
+void import_firewalld_end(struct import *im);
 void import_nft(struct import *im, const char *path, const char *text);
 
 /* A port and the name of a service or an application, as ufw and firewalld know them. `udp_only`: there is no TCP in it. */

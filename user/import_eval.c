@@ -570,6 +570,7 @@ static void fill(struct import *im, const struct bases *b, const struct im_node 
 	struct im_packet p = { .kind = IM_SYN, .six = n->six, .src = n->speaker, .port = port };
 	struct im_rule *doubts[64];
 	struct walk w = { .im = im, .p = &p, .doubt = doubts, .room = 64, .steps = steps };
+	struct im_cell open;
 
 	*cell = judge(&w, b);
 	if (cell->by) {
@@ -580,24 +581,25 @@ static void fill(struct import *im, const struct bases *b, const struct im_node 
 	w.state = IM_NEW;
 	for (size_t i = 0; i < w.ndoubts; i++)
 		doubt(&w, b, doubts[i], cell);
+	p.kind = IM_OPEN;
+	w.doubt = NULL;
+	open = judge(&w, b);
+	if (!accepts(&open)) {
+		cell->cuts = true;
+		cell->cut_by = (struct im_rule *)open.by;
+		cell->cut_policy = (struct im_chain *)open.policy;
+	}
 }
 
-/* Are the open connections of these sources cut as well? */
-static void find_cut(struct import *im, const struct bases *b, const struct im_map *map, struct im_node *n, size_t *steps)
+/* Are the open connections of these sources cut as well, all of them, by rules that name the sources? */
+static void find_cut(const struct im_map *map, struct im_node *n)
 {
 	n->cut = true;
 	for (size_t i = 0; i < map->natoms && n->cut; i++) {
-		struct im_packet p = { .kind = IM_OPEN, .six = n->six, .src = n->speaker, .port = map->port[i] };
-		struct walk w = { .im = im, .p = &p, .steps = steps };
-		struct im_cell c;
+		const struct im_cell *c = &n->cell[i];
 
-		if (accepts(&n->cell[i])) {
-			n->cut = false;
-			return;
-		}
-		c = judge(&w, b);
-		n->cut = !accepts(&c) && c.by && has(c.by, IM_SOURCE);
-		n->cut_tcp |= c.by && (has(c.by, IM_PROTO) || has(c.by, IM_PORT));
+		n->cut = !accepts(c) && c->cuts && c->cut_by && has(c->cut_by, IM_SOURCE);
+		n->cut_tcp |= c->cut_by && (has(c->cut_by, IM_PROTO) || has(c->cut_by, IM_PORT));
 	}
 }
 
@@ -613,9 +615,6 @@ static void others(struct import *im, const struct bases *b, struct im_map *map,
 			continue;
 		c = judge(&w, b);
 		map->udp[n->six] = c.verdict;
-		p.kind = IM_OPEN;
-		c = judge(&w, b);
-		map->reply[n->six] = c.verdict;
 		if (!n->six)
 			continue;
 		p.kind = IM_NEIGHBOUR;
@@ -732,7 +731,7 @@ int im_evaluate(struct import *im, struct im_map *map)
 			n->cell = map->node[i - 1].cell;
 		else
 			n->cell = memcpy(im_alloc(im, map->natoms * sizeof(*cells)), cells, map->natoms * sizeof(*cells));
-		find_cut(im, &b, map, n, &steps);
+		find_cut(map, n);
 		if (steps > MAX_STEPS)
 			return -E2BIG;
 	}

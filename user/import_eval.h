@@ -18,6 +18,9 @@ struct im_cell {
 	const struct im_chain *policy;
 	struct im_rule *limit[IM_LIMITS]; /* what an ACCEPT is under */
 	unsigned int nlimits;
+	bool cuts;                   /* segments of open connections are refused too, by this rule or policy: */
+	struct im_rule *cut_by;
+	struct im_chain *cut_policy;
 };
 
 struct im_node {
@@ -38,7 +41,7 @@ struct im_map {
 	unsigned int *port;          /* atom i: port[i] .. port[i + 1] - 1 */
 	size_t natoms;
 	/* other packets, by family: what becomes of them */
-	enum im_action udp[2], neighbour, reply[2];
+	enum im_action udp[2], neighbour;
 };
 
 enum im_packet_kind { IM_SYN, IM_OPEN, IM_UDP, IM_NEIGHBOUR };

@@ -364,8 +364,12 @@ static void put_all(struct im_reader *r)
 	struct import *im = r->im;
 	struct fwd *f = r->of_dialect;
 	struct im_chain *c = im_chain_made(im, IM_BOTH, "firewalld", "INPUT");
-	struct zone *standard = zone(r, NULL);
+	struct zone *standard = NULL;
 
+	/* one zone alone is the policy that was meant */
+	if (f->nzones == 1 && f->zone[0]->listed && !f->zone[0]->nsources)
+		f->standard = f->zone[0]->name;
+	standard = zone(r, NULL);
 	c->hook = IM_INPUT;
 	c->policy = IM_REJECT;
 	im->families = IM_BOTH;
@@ -697,7 +701,6 @@ static void zone_element(struct im_reader *r, struct zone *z, const struct eleme
 /* A rule of a zone file is made into the words of a rich rule. */
 static void zone_file(struct im_reader *r, const char *text)
 {
-	struct fwd *f = r->of_dialect;
 	const char *slash = strrchr(r->path, '/'), *name = slash ? slash + 1 : r->path, *v;
 	struct zone *z = zone(r, strcmp(name, "-") ? im_copy(r->im, name, strcspn(name, ".")) : "public");
 	struct im_place rule_at = { 0 };
@@ -730,19 +733,29 @@ static void zone_file(struct im_reader *r, const char *text)
 			zone_element(r, z, &e);
 		}
 	}
-	/* one file alone is the policy that was meant */
-	if (f->nzones == 1 && !z->nsources)
-		f->standard = z->name;
 }
 
+/* Zones stand in files of their own, so that chains are made when the last one was read. */
 void import_firewalld(struct import *im, const char *path, const char *text)
 {
-	struct fwd f = { .standard = "public" };
-	struct im_reader r = { .im = im, .path = path, .line = line, .is_command = is_command, .command = command, .of_dialect = &f };
+	struct im_reader r = { .im = im, .path = path, .line = line, .is_command = is_command, .command = command };
+	struct fwd *f = im->firewalld;
 
+	if (!f) {
+		f = im->firewalld = im_alloc(im, sizeof(*f));
+		f->standard = "public";
+	}
+	r.of_dialect = f;
+	f->listing = NULL;
 	if (strstr(text, "<zone"))
 		zone_file(&r, text);
 	else
 		im_read(&r, text);
+}
+
+void import_firewalld_end(struct import *im)
+{
+	struct im_reader r = { .im = im, .path = im->path, .of_dialect = im->firewalld };
+
 	put_all(&r);
 }

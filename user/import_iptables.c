@@ -211,12 +211,8 @@ static void states(struct args *a)
 			return;
 		}
 		m->value |= names[i].bit;
-		if (!names[i].bit) {
-			m->kind = IM_MAYBE;
-			m->text = "the state of address translation";
-			return;
-		}
 	}
+	/* DNAT and SNAT: nothing that comes in was translated yet */
 }
 
 static unsigned int flag_bits(const char *s)
@@ -499,7 +495,7 @@ static void module(struct args *a)
 {
 	static const char *const plain[] = {
 		"tcp", "udp", "icmp", "icmp6", "icmpv6", "multiport", "mport", "state", "conntrack", "comment", "limit", "hashlimit",
-		"connlimit", "set", "iprange", "addrtype", "recent", "policy", "pkttype", "rpfilter",
+		"connlimit", "set", "iprange", "addrtype", "recent", "policy", "pkttype", "rpfilter", "rt",
 	};
 	const char *name = next(a);
 
@@ -510,8 +506,7 @@ static void module(struct args *a)
 		return;
 	}
 	if (!strcmp(name, "rpfilter")) {
-		match(a, IM_NEVER)->text = "the check of the way back is about forged sources; the kernel's rp_filter and the old "
-					   "firewall still do it behind mxdp";
+		match(a, IM_NEVER)->text = IM_WAY_BACK;
 		return;
 	}
 	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
@@ -583,6 +578,8 @@ static bool plain_option(struct args *a, const char *o)
 		address_type(a, o[2] == 'd');
 	else if (is(o, "--pol", NULL))
 		policy(a);
+	else if (is(o, "--rt-type", NULL) && a->i < a->n && !strcmp(a->w[a->i], "0"))
+		match(a, IM_NEVER)->text = next(a) ? "source routing is dropped by mxdp itself; nothing to do" : "";
 	else if (is(o, "-i", "--in-interface"))
 		match(a, IM_IFACE)->text = "";
 	else

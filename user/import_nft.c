@@ -622,6 +622,13 @@ static bool key_match(struct nft *p, struct im_rule *r, const char *key, const s
 	} else if (!strcmp(key, "fib daddr type")) {
 		if (v->n && (strcmp(v->v[0].part[0], "local") != 0) != v->no)
 			im_match(im_of(p), r, IM_NEVER, false)->text = "is about packets that are not for an address of this host; nothing to do";
+	} else if (!strcmp(key, "ct status")) {
+		if (!v->n || v->no || (strcmp(v->v[0].part[0], "dnat") && strcmp(v->v[0].part[0], "snat")))
+			return false;
+		im_match(im_of(p), r, IM_NEVER, false)->text = "is about connections whose address was changed; mxdp judges what comes in "
+							       "before that: leave the old firewall in place for it";
+	} else if (!strncmp(key, "fib saddr", 9) && strstr(key, " oif")) {
+		im_match(im_of(p), r, IM_NEVER, false)->text = IM_WAY_BACK;
 	} else if (!strcmp(key, "ct direction")) {
 		if (v->n && (strcmp(v->v[0].part[0], "original") != 0) != v->no)
 			im_match(im_of(p), r, IM_NEVER, false)->text = "is about replies; those pass mxdp by themselves";

@@ -772,6 +772,9 @@ static void say_rule(struct printer *p, struct im_rule *r, size_t *tries)
 		return;
 	if (m && r->chain->families == IM_BOTH && im_why_not(im, r, 1) == NULL)
 		m = NULL;
+	if (r->cuts)
+		im_say(im, r->at, IM_LOSS, "refuses segments of open connections too; mxdp leaves open connections alone, and replies to "
+		       "this host's own; `block` cuts those of a source");
 	if (r->closes)
 		im_say(im, r->at, IM_DANGER, "asks for %s, which mxdp does not: what this rule refuses passes the new rules; the old "
 		       "firewall still refuses it as long as it stays in place", doubts(im, r));
@@ -838,7 +841,11 @@ static void say_rules(struct printer *p)
 
 		if (c->hook == IM_ELSEWHERE)
 			say_elsewhere(p, c);
-		else if (c->generated)
+		if (c->cuts)
+			im_say(p->im, c->policy_at.path && c->policy_at.line ? c->policy_at : im_place_of_import(p->im), IM_LOSS,
+			       "refuses whatever no rule accepts, segments of open connections and replies to this host's own too (no rule "
+			       "accepts ESTABLISHED for all of them); mxdp passes those, and the old firewall behind it does not");
+		if (c->generated)
 			say_generated(p, c);
 		for (size_t k = 0; c->inward && !c->generated && k < c->n; k++) {
 			struct im_rule *r = c->rule[k];
@@ -866,21 +873,26 @@ static void say_whole(struct printer *p)
 	for (int six = 0; six < 2; six++) {
 		if (!family_read(p, six))
 			continue;
-		if (p->map.reply[six] != IM_ACCEPT)
-			im_say(im, place_or_whole(p, six ? c6 : c4), IM_NOTE, "the old IPv%d policy drops "
-			       "the replies to this host's own connections (no rule accepts ESTABLISHED); mxdp passes them, the old "
-			       "firewall behind it does not", six ? 6 : 4);
 		if (p->map.udp[six] != IM_ACCEPT && (six == 0 || !family_read(p, 0) || p->map.udp[0] == IM_ACCEPT))
 			im_say(im, place_or_whole(p, six ? c6 : c4), IM_LOSS, "the old policy drops UDP too "
 			       "and mxdp passes all that is not TCP; leave the old firewall in place for it");
 	}
+}
+
+/* Which rules and policies refuse open connections that no `block` here cuts? */
+static void find_cuts(struct printer *p)
+{
 	for (size_t i = 0; i < p->map.nnodes; i++) {
 		const struct im_node *n = &p->map.node[i];
 
-		if (family_read(p, n->six) && n->parent >= 0 && n->speaks && n->cut && !is_blocked(p, n) && n->cell->by &&
-		    !p->map.node[n->parent].cut)
-			im_say(im, place_of(n->cell), IM_LOSS, "cuts open connections of these sources as well; `deny` leaves them open, and "
-			       "`block` would take more than this rule does");
+		if (!family_read(p, n->six) || !n->speaks || is_blocked(p, n) || inside_blocked(p, n))
+			continue;
+		for (size_t k = 0; k < p->map.natoms; k++) {
+			if (n->cell[k].cut_by)
+				n->cell[k].cut_by->cuts = true;
+			else if (n->cell[k].cut_policy)
+				n->cell[k].cut_policy->cuts = true;
+		}
 	}
 }
 
@@ -927,6 +939,7 @@ int import_print(struct import *im, FILE *out, struct diag *d)
 	put_blocks(&p);
 	put_items(&p);
 	fclose(p.out);
+	find_cuts(&p);
 	say_rules(&p);
 	say_whole(&p);
 	err = check(text, len, d);

@@ -554,7 +554,7 @@ static void tuple(struct import *im, struct ufw *u, struct im_place at, const ch
 		x.iface = dir + 3;
 	x.families = strchr(x.from, ':') || strchr(x.to, ':') ? IM_V6 : IM_V4;
 	im->understood++;
-	add(im, u, at, im_text(im, "%s", s), &x, u->input->n);
+	add(im, u, at, im_copy(im, s, strcspn(s, "\n") - (strstr(s, " comment=") ? strlen(strstr(s, " comment=")) : 0)), &x, u->input->n);
 	return;
 odd:
 	im_say(im, at, IM_DANGER, "a tuple that is not understood, and nothing of it is carried: %.100s", s);

@@ -39,9 +39,10 @@ static int read_stdin(char **text, size_t *len, struct diag *d)
 	return n < 0 ? -errno : -EFBIG;
 }
 
-/* KIND [PATH] KIND [PATH] ... */
+/* KIND [PATH...] KIND [PATH...] ... */
 static int read_all(struct texts *t, int argc, char **argv, struct diag *d)
 {
+	const char *kind = NULL;
 	bool stdin_read = false;
 
 	t->v = xcalloc(argc, sizeof(*t->v));
@@ -50,11 +51,13 @@ static int read_all(struct texts *t, int argc, char **argv, struct diag *d)
 		char *text = NULL;
 		int err;
 
-		if (!import_dialect(argv[i]))
+		if (import_dialect(argv[i]))
+			kind = argv[i++];
+		else if (!kind)
 			return usage_error(d, "import", "\"%s\" is no firewall that can be imported; iptables, ip6tables, ufw, firewalld "
 					   "and nft are", argv[i]);
-		*s = (struct import_source){ .dialect = argv[i++], .path = "-" };
-		if (i < argc && (strchr(argv[i], '/') || !import_dialect(argv[i])))
+		*s = (struct import_source){ .dialect = kind, .path = "-" };
+		if (i < argc && !import_dialect(argv[i]))
 			s->path = argv[i++];
 		if (!strcmp(s->path, "-") && stdin_read)
 			return usage_error(d, "import", "standard input can be read once");
