@@ -219,3 +219,21 @@ bool ask_rules(const struct rules *r, enum ask what, const struct stmt *s, struc
 	}
 	return hosts.n > 0;
 }
+
+#define PATIENCE 200000 /* judgements; a sentence with so many places to ask is taken to decide somewhere */
+
+bool ask_decides(const struct rules *r, const struct stmt *s)
+{
+	bool whole = s->kind == STMT_BLOCK;
+	__cleanup_free uint16_t *ports = NULL;
+	__cleanup_bag struct bag hosts = { 0 };
+	size_t nports = 1, asked = 0;
+
+	collect_hosts(&hosts, r, s);
+	ports = whole ? xcalloc(1, sizeof(*ports)) : collect_ports(r, s, &nports);
+	for (size_t h = 0; h < hosts.n; h++)
+		for (size_t p = 0; p < nports; p++)
+			if (asked++ == PATIENCE || rules_judge(r, &hosts.v[h], ports[p], !whole).because == s)
+				return true;
+	return false;
+}

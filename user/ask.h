@@ -26,4 +26,7 @@ struct ask_where {
 };
 bool ask_rules(const struct rules *r, enum ask what, const struct stmt *s, struct ask_where *where);
 
+/* Is there a source and a port of which this sentence of r (allow, deny, admin, block) decides? */
+bool ask_decides(const struct rules *r, const struct stmt *s);
+
 #endif

@@ -29,7 +29,8 @@ const char *flow_state(uint8_t state)
 }
 
 struct reading {
-	const uint8_t *want;
+	const uint8_t *want; /* NULL: every port */
+	uint32_t states;
 	struct flow *v;
 	size_t n, room;
 };
@@ -96,7 +97,7 @@ static int on_socket(const struct nlmsghdr *nlh, void *data)
 	struct reading *r = data;
 	struct flow *f;
 
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m) || !r->want[ntohs(m->id.idiag_sport)])
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m) || (r->want && !r->want[ntohs(m->id.idiag_sport)]))
 		return MNL_CB_OK;
 	if (r->n == r->room) {
 		r->room = r->room ? r->room * 2 : 64;
@@ -132,9 +133,7 @@ static int dump_family(struct mnl_socket *nl, uint8_t family, struct reading *r)
 	req->sdiag_family = family;
 	req->sdiag_protocol = IPPROTO_TCP;
 	req->idiag_ext = 1 << (INET_DIAG_INFO - 1);
-	for (int s = ESTABLISHED; s <= NEW_SYN_RECV; s++)
-		if (s != LISTEN && s != CLOSE)
-			req->idiag_states |= 1u << s;
+	req->idiag_states = r->states;
 	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
 	while ((got = (int)mnl_socket_recvfrom(nl, buf, sizeof(buf))) > 0) {
@@ -161,9 +160,8 @@ static int by_port_and_peer(const void *a, const void *b)
 	return c ? c : prefix_cmp(&x->local, &y->local);
 }
 
-int flows_read(struct flow **v, size_t *n, const uint8_t want[65536], struct diag *d)
+static int read_all(struct reading r, struct flow **v, size_t *n, struct diag *d)
 {
-	struct reading r = { .want = want };
 	struct mnl_socket *nl = mnl_socket_open(NETLINK_SOCK_DIAG);
 	int err = 0;
 
@@ -189,4 +187,19 @@ int flows_read(struct flow **v, size_t *n, const uint8_t want[65536], struct dia
 	*v = r.v;
 	*n = r.n;
 	return 0;
+}
+
+int flows_read(struct flow **v, size_t *n, const uint8_t want[65536], struct diag *d)
+{
+	struct reading r = { .want = want };
+
+	for (int s = ESTABLISHED; s <= NEW_SYN_RECV; s++)
+		if (s != LISTEN && s != CLOSE)
+			r.states |= 1u << s;
+	return read_all(r, v, n, d);
+}
+
+int listeners_read(struct flow **v, size_t *n, struct diag *d)
+{
+	return read_all((struct reading){ .states = 1u << LISTEN }, v, n, d);
 }

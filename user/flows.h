@@ -24,4 +24,7 @@ const char *flow_state(uint8_t state);
  */
 int flows_read(struct flow **v, size_t *n, const uint8_t want[65536], struct diag *d);
 
+/* All listening sockets, sorted by port: local says at which address (0.0.0.0 or :: for all; a dual-stack one is ::). */
+int listeners_read(struct flow **v, size_t *n, struct diag *d);
+
 #endif

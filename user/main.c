@@ -43,6 +43,11 @@ const struct verb_text verbs[] = {
 	    "what would the filter do with this packet, and which sentence decides?" }, "in",
 	  "Runs a packet through the loaded program itself. Nothing is sent and nothing is counted.\n",
 	  "mxdp explain tcp 192.0.2.9 25\n  mxdp explain 2001:db8::9 imaps ack on eth0" },
+	{ { "doctor", verb_doctor, "doctor", "what may keep the filter from doing what you think it does" }, "",
+	  "Looks at the kernel, the interfaces, who listens and who may come in, the firewalls behind mxdp and whether they refuse\n"
+	  "what it lets in, what arrives at the mail ports, and the rules against the files. Each finding says what to do. Changes\n"
+	  "nothing. Exit status 0 nothing to do, 1 something should be done, 3 nothing is filtered.\n",
+	  "mxdp doctor" },
 	{ { "export", verb_export, "export [--format prometheus|json] [--output FILE]", "the counters, for monitoring" }, "oFi",
 	  "Prints every counter as it is at this moment. --output replaces FILE in one step, for the textfile collector of\n"
 	  "node_exporter.\n",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <string.h>
 #include "change.h"
+#include "lint.h"
 #include "cookies.h"
 #include "out.h"
 #include "tell.h"
@@ -46,6 +47,7 @@ static int check(const struct options *o, const char *path, struct diag *d)
 	if (!interface_named(&r, NULL))
 		diag_warn(d, "%s names no interface, so nothing would be filtered; `mxdp attach NAME` adds it", path);
 	warn_if_shut(&r, d);
+	rules_lint(&r, d);
 	cookies_warn(cookies_wanted(img.bank), d);
 	print_fine(o, path, &r, &img, d);
 	return EXIT_DONE;

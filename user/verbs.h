@@ -51,7 +51,7 @@ struct verb {
 VERB(verb_attach); VERB(verb_detach); VERB(verb_apply); VERB(verb_check); VERB(verb_diff); VERB(verb_reload); VERB(verb_import);
 VERB(verb_rule); VERB(verb_list); VERB(verb_delete); VERB(verb_confirm); VERB(verb_rollback);
 /* look */
-VERB(verb_status); VERB(verb_show); VERB(verb_query); VERB(verb_explain); VERB(verb_export);
+VERB(verb_status); VERB(verb_show); VERB(verb_query); VERB(verb_explain); VERB(verb_doctor); VERB(verb_export);
 VERB(verb_help); VERB(verb_version);
 
 /* Negative errno of the layers below to an exit code: -EINVAL and its like to 2, everything else to 3. */
