@@ -122,10 +122,11 @@ $(O)/flood: tools/bench/flood.c $(O)/flood.skel.h $(O)/libmxdp.a
 # Coverage-guided fuzzing of every parser, SECONDS each (tools/install-packages fuzz)
 SECONDS ?= 60
 FUZZ_SRC := $(addprefix user/,token.c words.c grammar.c limits.c listfile.c listtable.c listjson.c prefixsort.c \
-	listguard.c listload.c listcopy.c conffile.c rules.c freeze.c diag.c)
+	listguard.c listload.c listcopy.c conffile.c rules.c freeze.c diag.c \
+	import.c import_eval.c import_print.c import_text.c import_iptables.c import_nft.c import_ufw.c import_firewalld.c)
 fuzz:
 	@mkdir -p $(O)/fuzz
-	@for f in rules listfile thaw; do echo "  FUZZ    $$f"; \
+	@for f in rules listfile thaw import; do echo "  FUZZ    $$f"; \
 		$(CLANG) -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(MX_CFLAGS) \
 			-o $(O)/fuzz/$$f tests/fuzz/fuzz_$$f.c $(FUZZ_SRC) -lz && mkdir -p $(O)/fuzz/new_$$f && \
 		$(O)/fuzz/$$f -max_total_time=$(SECONDS) -print_final_stats=1 $(O)/fuzz/new_$$f tests/fuzz/corpus/$$f \

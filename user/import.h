@@ -113,7 +113,10 @@ struct im_rule {
 
 	/* found by evaluating */
 	struct im_chain *chain, *to;
-	bool reached, decides, closes, opens, limits, carried, seen, cuts;
+	bool decides, closes, opens, limits, carried, seen, cuts;
+	bool counts_open;         /* its limit counts segments of open connections as well */
+	bool over_reset;          /* what is over its limit is answered by RST */
+	unsigned int sentences;   /* how many say its limit */
 	unsigned int number;
 	const struct im_rule *shadow;
 };

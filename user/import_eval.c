@@ -555,6 +555,7 @@ static void doubt(struct walk *w, const struct bases *b, struct im_rule *r, stru
 		return;
 	if (only_rate(w, r)) {
 		r->limits = true;
+		r->over_reset |= x.by && x.by->reset;
 		if (accepts(cell) && cell->nlimits < IM_LIMITS)
 			cell->limit[cell->nlimits++] = r;
 	} else if (accepts(cell)) {
@@ -582,8 +583,12 @@ static void fill(struct import *im, const struct bases *b, const struct im_node 
 	for (size_t i = 0; i < w.ndoubts; i++)
 		doubt(&w, b, doubts[i], cell);
 	p.kind = IM_OPEN;
-	w.doubt = NULL;
+	w.ndoubts = 0;
 	open = judge(&w, b);
+	for (size_t i = 0; i < w.ndoubts; i++) {
+		doubts[i]->seen = false;
+		doubts[i]->counts_open = true;
+	}
 	if (!accepts(&open)) {
 		cell->cuts = true;
 		cell->cut_by = (struct im_rule *)open.by;

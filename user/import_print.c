@@ -43,9 +43,41 @@ static bool accepts(const struct im_cell *c)
 	return c->verdict == IM_ACCEPT;
 }
 
+static struct im_match *rate_of(struct im_rule *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->m[i].kind == IM_RATE)
+			return &r->m[i];
+	return NULL;
+}
+
+static unsigned int families_of(const struct im_rule *r)
+{
+	unsigned int families = r->chain->families;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (r->m[i].kind == IM_FAMILY)
+			families &= r->m[i].no ? ~r->m[i].value : r->m[i].value;
+	return families;
+}
+
+/* Two rules that limit each source alike are as one; a budget of all sources together is one rule's own. */
+static bool same_limit(struct im_rule *a, struct im_rule *b)
+{
+	const struct im_rate *x = &rate_of(a)->rate, *y = &rate_of(b)->rate;
+
+	return a == b || (x->counts != IM_COUNTS_ALL && x->counts == y->counts && x->n == y->n && x->seconds == y->seconds &&
+			  x->burst == y->burst && a->over_reset == b->over_reset && families_of(a) != families_of(b));
+}
+
 static bool same_limits(const struct im_cell *a, const struct im_cell *b)
 {
-	return a->nlimits == b->nlimits && !memcmp(a->limit, b->limit, a->nlimits * sizeof(*a->limit));
+	if (a->nlimits != b->nlimits)
+		return false;
+	for (unsigned int i = 0; i < a->nlimits; i++)
+		if (!same_limit(a->limit[i], b->limit[i]))
+			return false;
+	return true;
 }
 
 static bool same_answer(const struct im_cell *a, const struct im_cell *b)
@@ -145,26 +177,92 @@ static void put_line(struct printer *p, const char *sentence, const struct im_ce
 
 /* ---- limits ---- */
 
-static struct im_match *rate_of(struct im_rule *r)
+static bool same_length(uint8_t *have, unsigned int want)
 {
+	bool same = !*have || *have == want;
+
+	*have = want;
+	return same;
+}
+
+/* Adds what one rule limits to what a sentence says. NULL, or why it cannot be said. */
+static const char *add_limit(struct limits *l, struct im_rule *r)
+{
+	const struct im_rate *x = &rate_of(r)->rate;
+	struct rate one = { x->n, x->seconds, x->burst ? x->burst : x->n };
+
+	if (x->n > 1000000 || x->burst > 1000000 || x->seconds > 86400)
+		return "the number is too large";
+	if (x->counts == IM_COUNTS_ALL) {
+		if (l->global.n)
+			return "a sentence has one limit of all sources together";
+		l->global = one;
+	} else {
+		if (x->counts == IM_COUNTS_CONNECTIONS ? l->connections : l->source.n)
+			return "a sentence has one such limit";
+		if (!x->len4 || !x->len6 || x->len4 > 32)
+			return "such a size of a source cannot be said";
+		if ((families_of(r) & IM_V4 && !same_length(&l->len4, x->len4)) ||
+		    (families_of(r) & IM_V6 && !same_length(&l->len6, x->len6)))
+			return "a sentence has one size of a source";
+		if (x->counts == IM_COUNTS_CONNECTIONS)
+			l->connections = x->n;
+		else
+			l->source = one;
+	}
+	if (r->over_reset)
+		l->over = OVER_RESET;
+	return limits_wrong(l);
+}
+
+/* Why a rule's limit is not carried; NULL when it is. */
+static const char *not_carried(struct im_rule *r)
+{
+	const struct im_rate *x = &rate_of(r)->rate;
+	struct limits alone = { 0 };
+	size_t n = 0;
+
 	for (size_t i = 0; i < r->n; i++)
-		if (r->m[i].kind == IM_RATE)
-			return &r->m[i];
-	return NULL;
+		n += r->m[i].kind == IM_RATE;
+	if (n != 1)
+		return "two limits in one rule have no equal";
+	if (!x->n)
+		return "none at all is no limit";
+	if (!x->exact)
+		return "it counts in another way than mxdp does";
+	if (x->counts != IM_COUNTS_CONNECTIONS && r->counts_open)
+		return "it counts the segments of open connections too, not only new ones";
+	return add_limit(&alone, r);
 }
 
 static bool can_carry(struct im_rule *r)
 {
-	(void)r;
-	return false;
+	return !not_carried(r);
 }
 
-/* The words behind an `allow` that say what its cell is under. None of them are known to this grammar yet. */
-static char *limit_words(struct printer *p, const struct im_cell *c)
+/* The words behind an `allow` that say what its cells are under. */
+static char *limit_words(const struct im_cell *c, const struct im_cell *c6)
 {
-	(void)p;
-	(void)c;
-	return xstrdup("");
+	struct limits l = { 0 }, six = { 0 };
+
+	for (unsigned int i = 0; i < c->nlimits; i++) {
+		add_limit(&l, c->limit[i]);
+		c->limit[i]->sentences++;
+	}
+	for (unsigned int i = 0; c6 && i < c6->nlimits; i++) {
+		add_limit(&six, c6->limit[i]);
+		if (c6->limit[i] != c->limit[i])
+			c6->limit[i]->sentences++;
+	}
+	if (six.len6)
+		l.len6 = six.len6;
+	if (l.len4 || l.len6) {
+		l.len4 = l.len4 ? l.len4 : LIMIT_LEN4;
+		l.len6 = l.len6 ? l.len6 : LIMIT_LEN6;
+	}
+	if (l.len4 == LIMIT_LEN4 && l.len6 == LIMIT_LEN6)
+		l.len4 = l.len6 = 0;
+	return limits_text(&l);
 }
 
 /* ---- what is answered to everybody ---- */
@@ -185,9 +283,12 @@ static void drop_limits(struct printer *p)
 			struct im_cell *c = &p->map.node[i].cell[k];
 			unsigned int n = 0;
 
+			struct limits sum = { 0 };
+
 			for (unsigned int j = 0; j < c->nlimits; j++)
-				if (can_carry(c->limit[j]))
+				if (can_carry(c->limit[j]) && !add_limit(&sum, c->limit[j]))
 					c->limit[n++] = c->limit[j];
+			memset(c->limit + n, 0, (IM_LIMITS - n) * sizeof(*c->limit));
 			c->nlimits = n;
 		}
 }
@@ -288,7 +389,7 @@ static void find_items(struct printer *p)
 			bool one_for_both = same_answer(&p->base[k], &p->base6[k]);
 
 			if (up ? uniform || !same_answer(&n->cell[k], up) :
-				 !one_for_both && accepts(&n->cell[k]) != !p->deny)
+				 !one_for_both && (accepts(&n->cell[k]) != !p->deny || n->cell[k].nlimits))
 				add(p, n, k, accepts(&n->cell[k]), &n->cell[k], NULL);
 			if (!up && explicit(&n->cell[k]) && accepts(&n->cell[k]) &&
 			    !accepts(n->six ? &p->base[k] : &p->base6[k]))
@@ -413,7 +514,7 @@ static size_t row_length(const struct item *v, size_t n)
 
 static void put_sentence(struct printer *p, const struct item *v, size_t n, const struct im_node *const *from, size_t nfrom)
 {
-	__cleanup_free char *text = NULL, *limits = v->allow ? limit_words(p, v->cell) : xstrdup("");
+	__cleanup_free char *text = NULL, *limits = v->allow ? limit_words(v->cell, v->cell6) : xstrdup("");
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
 
@@ -425,7 +526,8 @@ static void put_sentence(struct printer *p, const struct item *v, size_t n, cons
 		fputs(i ? ", " : " from ", f);
 		put_prefix(f, from[i]);
 	}
-	fputs(limits, f);
+	if (*limits)
+		fprintf(f, " %s", limits);
 	fclose(f);
 	put_line(p, text, v->cell, v->cell6);
 }
@@ -693,14 +795,18 @@ static void say_limit(struct printer *p, struct im_rule *r)
 {
 	struct im_match *m = rate_of(r);
 	struct im_rate *x = &m->rate;
-	const char *what = m->text ? m->text : "a limit";
+	const char *what = m->text ? m->text : "a limit", *why = not_carried(r);
 
-	if (x->counts == IM_COUNTS_ALL)
-		im_say(p->im, r->at, IM_LOSS, "%s is a limit of all sources together, so that one sender can use it up for "
-		       "everybody: it is not carried, and the ports are open without it; limit each source instead", what);
-	else
-		im_say(p->im, r->at, IM_LOSS, "%s is not carried, and the ports are open without it; the old firewall still does "
-		       "it behind mxdp", what);
+	if (why)
+		im_say(p->im, r->at, IM_LOSS, "%s is not carried, for %s: the ports are open without it; the old firewall still limits them "
+		       "behind mxdp, and `limit 30/min` or `connections 20` behind the `allow` limits each source here%s", what, why,
+		       x->counts == IM_COUNTS_ALL ? " (this one is of all sources together, so that one sender can use it up for everybody)" : "");
+	else if (x->counts == IM_COUNTS_ALL)
+		im_say(p->im, r->at, IM_NOTE, "%s is of all sources together, so that one sender can use it up for everybody; carried as "
+		       "`global-limit`: `limit` limits each source instead", what);
+	if (!why && r->sentences > 1)
+		im_say(p->im, r->at, IM_LOSS, "%s is one budget, and here each of the %u sentences that say it has its own", what,
+		       r->sentences);
 }
 
 static void say_shadow(struct printer *p, struct im_rule *r, size_t *tries)

@@ -101,8 +101,26 @@ imports iptables 'iptables -A INPUT -p tcp \' '  --dport 25 \' '  -j ACCEPT'
 t 'a command over several lines' sentence 'allow smtp'
 imports iptables "$DROP" '-A INPUT -i eth1 -p tcp --dport 25 -j ACCEPT' '-A INPUT -i wg0 -j ACCEPT'
 t 'what holds on another interface is said' said ':3: note: holds on interface wg0'
+EST='-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT'
+imports iptables "$DROP" "$EST" '-A INPUT -p tcp --dport 25 -m limit --limit 10/min -j ACCEPT'
+t 'the trap of -m limit: one sender can use it up for all' said ':3: note: -m limit is of all sources together'
+t '... and so it is carried' sentence 'allow smtp global-limit 10/min burst 5'
 imports iptables "$DROP" '-A INPUT -p tcp --dport 25 -m limit --limit 10/min -j ACCEPT'
-t 'the trap of -m limit: one sender can use it up for all' said ':2: .*of all sources together'
+t 'a limit that counts every segment is no limit of connections' said ':2: loss: -m limit is not carried, for it counts the segments'
+t '... and is left out' sentence 'allow smtp'
+imports iptables "$DROP" "$EST" '-A INPUT -p tcp --syn --dport 587 -m connlimit --connlimit-above 20 -j REJECT --reject-with tcp-reset' \
+	'-A INPUT -p tcp --dport 587 -j ACCEPT' \
+	'-A INPUT -p tcp --dport 993 -m hashlimit --hashlimit-upto 30/min --hashlimit-burst 60 --hashlimit-mode srcip --hashlimit-srcmask 24 --hashlimit-name x -j ACCEPT' \
+	'-A INPUT -p tcp --dport 22 -m recent --set --name s' '-A INPUT -p tcp --dport 22 -m recent --update --seconds 60 --hitcount 4 --name s -j DROP' \
+	'-A INPUT -p tcp --dport 22 -j ACCEPT'
+t 'connlimit is `connections`' sentence 'allow submission connections 20 over reset'
+t 'hashlimit of each source is `limit`' sentence 'allow imaps limit 30/min burst 60 per /24 /64'
+t 'recent counts in another way' said ':7: loss: -m recent (4 in 60 seconds) is not carried'
+imports nft 'table inet f {' 'chain in { type filter hook input priority 0; policy drop;' 'ct state established accept' \
+	'tcp dport 25 meter m { ip saddr limit rate over 10/minute burst 20 packets } drop' 'tcp dport 25 accept' \
+	'tcp dport 80 limit rate 100/second burst 50 packets accept' '} }'
+t 'nft: a meter of sources' sentence 'allow smtp from 0.0.0.0/0 limit 10/min burst 20'
+t 'nft: a limit' sentence 'allow http global-limit 100/s burst 50'
 imports iptables "$DROP" '-A INPUT -p tcp --dport 25 --no-such-option x -j ACCEPT'
 t 'an option nobody knows is not carried' said ':2: loss: asks for "--no-such-option x"'
 imports iptables "$DROP" '-A INPUT --dport 25 -j ACCEPT'
