@@ -34,8 +34,9 @@
 #include "flood.skel.h"
 
 #define MAX_ROUNDS 51
-#define MS 300        /* of one contender in one round */
-#define BATCH 100000  /* frames a run of the generator */
+#define RECEIVER_MS 100 /* of the receiver's CPU, of one contender in one round; on a busy machine that takes longer */
+#define ROUND_MS 5000   /* ... but no longer than this */
+#define BATCH 20000     /* frames a run of the generator */
 
 enum { KERNEL, BARE, FILTER };
 
@@ -323,16 +324,17 @@ static struct flood_bpf *generator_of(const struct contender *c)
 	return generator[c->flood == ACKS ? 2 : c->family == 6];
 }
 
+/* Until the receiver has spent so many milliseconds. */
 static void generate(const struct contender *c, int ms)
 {
 	struct flood_bpf *s = generator_of(c);
 	uint8_t frame[80] = { 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = frame, .data_size_in = c->family == 4 ? 60 : 78, .repeat = BATCH,
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = 64);
-	uint64_t end = now_ns() + ms * 1000000ULL;
+	uint64_t end = now_ns() + ROUND_MS * 1000000ULL, spent = thread_ns() + ms * 1000000ULL;
 
 	enter(gen_ns);
-	while (now_ns() < end) {
+	while (now_ns() < end && thread_ns() < spent) {
 		o.retval = 0;
 		if (bpf_prog_test_run_opts(bpf_program__fd(s->progs.generate), &o))
 			give_up("the generator does not run");
@@ -356,12 +358,12 @@ static struct took run(int row)
 	if (bpf_xdp_attach(gen_if, bpf_program__fd(sink->progs.sink), XDP_FLAGS_DRV_MODE, NULL))
 		give_up("the sink is not attached");
 	attach(c, filter[row]);
-	generate(c, 20);
+	generate(c, RECEIVER_MS / 10);
 	usleep(5000);
 	ns = thread_ns();
 	packets = packets_taken();
 	back = sink->data_sink->answers_back;
-	generate(c, MS);
+	generate(c, RECEIVER_MS);
 	usleep(5000);
 	ns = thread_ns() - ns;
 	packets = packets_taken() - packets;
