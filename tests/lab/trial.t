@@ -186,6 +186,27 @@ not_t 'one that the rules do not name' mxdp apply --boot --only lo
 second
 t 'apply' mxdp apply
 
+# ---- killed on the way ----
+
+# confirm, killed at any of its steps: it holds, or it can be said again; then no boot begins with anything else
+first
+mxdp -q apply >/dev/null 2>&1
+second
+mxdp apply --confirm 60s >/dev/null 2>&1
+calls=$(ns mx "$LAB_BIN/killat" 0 "$MXDP" confirm 2>&1 | sed -n 's/.*after //p' | tail -1)
+note "confirm makes $calls system calls"
+whole=0 shots=16
+for ((i = 0; i < shots; i++)); do
+	if ((i % 2)); then second; port=7002; else first; port=7001; fi
+	mxdp apply --confirm 60s >/dev/null 2>&1
+	ns mx "$LAB_BIN/killat" $((calls * (i + shots / 2) / (shots + shots / 2))) "$MXDP" confirm >/dev/null 2>&1
+	mxdp confirm >/dev/null 2>&1 && mxdp query -q allow $port && [ ! -e "$MXDP_STATE/boot" ] && equal &&
+		! mxdp status --json | grep -q '"running": *true' && whole=$((whole + 1))
+done
+same 'after each killed confirm the next one made it whole' $shots $whole
+second
+t 'apply' mxdp apply
+
 # ---- no place to keep ----
 
 rules 'interface wan0' 'admin ssh from 192.0.2.0/24' 'allow 7001'
