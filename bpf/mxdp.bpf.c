@@ -2,7 +2,7 @@
 /*
  * The packet's way, read top to bottom:
  *
- *   parse ─► service ─► closed? ─► lease? ─► sane? ─► class ─► policy ─► tracker ─► verdict
+ *   parse ─► service ─► closed? ─► lease? ─► sane? ─► class ─► policy ─► gate or tracker ─► verdict
  *
  * Each station is a header of its name. None calls forward, all end in the one
  * exit, verdict(), and all are inlined but parse() for what the lane does not
@@ -28,6 +28,7 @@
 #include "policy.h"
 #include "tracker.h"
 #include "answer.h"
+#include "gate.h"
 #include "verdict.h"
 
 /* What a test run with the right key learns: see struct mxdp_probe. */
@@ -100,7 +101,7 @@ static __always_inline int front(struct xdp_md *ctx, const struct mxdp_bank *b, 
 
 static __always_inline int filter(struct xdp_md *ctx)
 {
-	bool probing, crossing, syn = false, dressed = false, tcp;
+	bool probing, crossing, syn = false, dressed = false, opens = false, tcp, observe;
 	struct mxdp_lease_line *line = NULL;
 	__u64 hash, word = 0;
 	const struct mxdp_bank *b;
@@ -108,7 +109,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 	int reason, way;
 	__u32 entry;
 	struct pkt p;
-	__u8 cell;
+	__u8 cell, limit;
 
 	/* One word names the policy: everything below reads the one bank it chose. */
 	epoch = *(volatile __u32 *)&state.epoch;
@@ -136,6 +137,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 			entry = b->port[p.dport & 0xffff];
 	}
 	probing = probe_of(ctx) != NULL;
+	observe = b->flags & MXDP_BANK_OBSERVE;
 
 	if (tcp) {
 		syn = is_syn(p.flags);
@@ -159,9 +161,11 @@ static __always_inline int filter(struct xdp_md *ctx)
 		goto out; /* what keeps the host on its network passes whoever sends it */
 	}
 
-	if (syn || b->flags & MXDP_BANK_BLOCKS)
+	if (syn || b->flags & (MXDP_BANK_BLOCKS | MXDP_BANK_CONNECTIONS))
 		class_ = class_of(b, &p, &dressed) & (MXDP_CLASSES - 1);
-	cell = b->policy[class_][entry & MXDP_PORT_SERVICE] & MXDP_CELL_VERDICT;
+	cell = b->policy[class_][entry & MXDP_PORT_SERVICE];
+	limit = cell >> MXDP_CELL_LIMIT_SHIFT;
+	cell &= MXDP_CELL_VERDICT;
 	if (b->class_flags[class_] & MXDP_CLASS_EXEMPT)
 		dressed = false;
 	if ((dressed || b->class_flags[class_] & MXDP_CLASS_BLOCKED) && !(tcp && cell == MXDP_CELL_ADMIN)) {
@@ -169,19 +173,28 @@ static __always_inline int filter(struct xdp_md *ctx)
 	} else if (!tcp) {
 		/* passed unjudged, under the reason that parse() gave */
 	} else if (syn && !(entry & MXDP_PORT_CLOSED)) {
-		/* A SYN is judged by policy alone and writes no state: a flood of them has nothing to exhaust. */
+		/* A SYN is judged by policy alone and makes no state grow: a flood of them has nothing to exhaust. */
 		reason = cell == MXDP_CELL_ALLOW	   ? MXDP_R_ALLOWED :
 			 cell == MXDP_CELL_ADMIN	   ? MXDP_R_ADMIN :
 			 cell == MXDP_CELL_DEFAULT_ALLOW ? MXDP_R_DEFAULT_ALLOW :
 							   MXDP_R_DENIED;
-		if (entry & MXDP_PORT_COOKIES && !probing && !(b->flags & MXDP_BANK_OBSERVE) && !dropping(reason) &&
+		if (limit)
+			reason = gate(p.src_hi, p.src_lo, epoch, limit, (p.family ? GATE_IP6 : 0) | (probing ? GATE_LOOK : 0));
+		if (limit && reason != MXDP_R_ALLOWED && !observe)
+			observe = !gate_shuts(ctx, &b->limit[limit & (MXDP_LIMITS - 1)], &p, &reason, probing);
+		if (entry & MXDP_PORT_COOKIES && !probing && !observe && !dropping(reason) &&
 		    answer_cookie(ctx, &p, entry))
 			reason = MXDP_R_COOKIE_SENT;
 	} else if (entry & MXDP_PORT_FREE) {
 		reason = MXDP_R_DEFAULT_ALLOW;
 	} else {
 		/* Any other segment must belong to a connection the kernel knows. */
-		reason = track(ctx, &p, syn, line, word);
+		reason = track(ctx, &p, syn, line, word, &opens);
+		/* Of many handshakes begun at once only so many may end. */
+		if (opens && limit && gate(p.src_hi, p.src_lo, epoch, limit, (p.family ? GATE_IP6 : 0) | GATE_ACK) != MXDP_R_ALLOWED) {
+			reason = MXDP_R_OVER_CONNECTIONS;
+			observe |= b->limit[limit & (MXDP_LIMITS - 1)].over == MXDP_OVER_OBSERVE;
+		}
 	}
 out:
 	if (probing) {
@@ -192,9 +205,9 @@ out:
 				.key = cfg.probe_key, .epoch = epoch, .reason = reason,
 				.service = entry & MXDP_PORT_SERVICE, .class_ = class_,
 			};
-		return dropping(reason) && !(b->flags & MXDP_BANK_OBSERVE) ? XDP_DROP : XDP_PASS;
+		return dropping(reason) && !observe ? XDP_DROP : XDP_PASS;
 	}
-	return verdict(ctx, p.family, p.frame_len, b->flags & MXDP_BANK_OBSERVE, entry & MXDP_PORT_SERVICE,
+	return verdict(ctx, p.family, p.frame_len, observe, entry & MXDP_PORT_SERVICE,
 		       tcp ? (int)p.dport : NO_PORT, reason);
 }
 

@@ -74,8 +74,9 @@ static __always_inline bool crossing_due(struct xdp_md *ctx, __u32 port)
 	return true;
 }
 
-/* `line` is where a lease may be granted, or NULL. */
-static __always_inline int track(struct xdp_md *ctx, const struct pkt *p, bool syn, struct mxdp_lease_line *line, __u64 word)
+/* `line` is where a lease may be granted, or NULL. *opens: this ends a handshake, and there will be one connection more. */
+static __always_inline int track(struct xdp_md *ctx, const struct pkt *p, bool syn, struct mxdp_lease_line *line, __u64 word,
+				 bool *opens)
 {
 	struct bpf_sock *sk = socket_of(ctx, p);
 	int reason = MXDP_R_LIVE;
@@ -89,6 +90,7 @@ static __always_inline int track(struct xdp_md *ctx, const struct pkt *p, bool s
 	else if (state == BPF_TCP_LISTEN)
 		reason = cookie_ack(ctx, sk, p) ? MXDP_R_COOKIE : MXDP_R_NO_CONNECTION;
 	bpf_sk_release(sk);
+	*opens = p->flags & F_ACK && (reason == MXDP_R_COOKIE || (reason == MXDP_R_LIVE && state == BPF_TCP_NEW_SYN_RECV));
 	if (line && state != BPF_TCP_LISTEN && state != BPF_TCP_SYN_SENT && state != BPF_TCP_NEW_SYN_RECV &&
 	    state != BPF_TCP_TIME_WAIT)
 		lease_grant(line, word);

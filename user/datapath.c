@@ -247,6 +247,8 @@ void generation_close(struct dp_generation *g)
 	mx_close(&g->banks_fd);
 	mx_close(&g->trie_fd);
 	mx_close(&g->lease_fd);
+	mx_close(&g->gates_fd);
+	mx_close(&g->conns_fd);
 	*g = (struct dp_generation)DP_GENERATION_NONE;
 }
 
@@ -297,7 +299,11 @@ static int generation_open(struct datapath *dp, struct dp_generation *g, struct 
 	if (g->lease_fd < 0)
 		return g->lease_fd;
 	g->lease_lines = info.max_entries;
-	return 0;
+	g->gates_fd = pin_get_map(dp, "now/gates", sizeof(struct mxdp_words), MXDP_GATE_ALL, &info, d);
+	if (g->gates_fd < 0)
+		return g->gates_fd;
+	g->conns_fd = pin_get_map(dp, "now/conns", sizeof(struct mxdp_words), 2 * g->lease_lines, &info, d);
+	return g->conns_fd < 0 ? g->conns_fd : 0;
 }
 
 int now_open(struct datapath *dp, struct diag *d)

@@ -4,7 +4,7 @@
  * sentences. All functions return 0 or a negative errno with the reason and the remedy in d.
  *
  * Pins, under BPFFS/mxdp (0700, owner and type checked):
- *   now/{state,banks,trie,lease}    maps shared by all interfaces, replaced together when one must grow
+ *   now/{state,banks,trie,lease,gates,conns} maps shared by all interfaces, replaced together when one must grow
  *   now/frozen0 now/frozen1         the rules each bank was compiled from, as a blob (array of 4096-byte values)
  *   now/services0 now/services1     the service table that goes with each bank
  *   now/prog/IFNAME                 the program the interface runs

@@ -164,6 +164,8 @@ static int reuse_maps(struct mxdp_bpf *skel, const struct dp_load *l)
 	       bpf_map__reuse_fd(skel->maps.bss, l->g->banks_fd) ?:
 	       bpf_map__reuse_fd(skel->maps.trie, l->g->trie_fd) ?:
 	       bpf_map__reuse_fd(skel->maps.lease, l->g->lease_fd) ?:
+	       bpf_map__reuse_fd(skel->maps.gates, l->g->gates_fd) ?:
+	       bpf_map__reuse_fd(skel->maps.conns, l->g->conns_fd) ?:
 	       bpf_map__reuse_fd(skel->maps.counters, l->counters_fd) ?:
 	       bpf_map__reuse_fd(skel->maps.ports, l->ports_fd);
 }

@@ -4,7 +4,7 @@
  *
  * The pins, and what a kill leaves
  * --------------------------------
- *   mxdp/now/{state,banks,trie,lease,frozen0,frozen1,services0,services1}   one generation of shared maps
+ *   mxdp/now/{state,banks,trie,lease,gates,conns,frozen0,frozen1,services0,services1}   one generation of shared maps
  *   mxdp/now/prog/DEV                                the program each interface runs on that generation
  *   mxdp/dev/DEV/{link,counters,ports}               what an interface keeps through all generations
  *   mxdp/next/                                       a writer is at work here, or was killed
@@ -112,11 +112,11 @@ _Static_assert(sizeof(struct dp_ledger) == DP_PAGE, "ledger layout");
 /* ---- in memory ---- */
 
 struct dp_generation {
-	int state_fd, banks_fd, trie_fd, lease_fd;
+	int state_fd, banks_fd, trie_fd, lease_fd, gates_fd, conns_fd;
 	struct mxdp_state *state;
 	uint32_t trie_lines, lease_lines;
 };
-#define DP_GENERATION_NONE { .state_fd = -1, .banks_fd = -1, .trie_fd = -1, .lease_fd = -1 }
+#define DP_GENERATION_NONE { .state_fd = -1, .banks_fd = -1, .trie_fd = -1, .lease_fd = -1, .gates_fd = -1, .conns_fd = -1 }
 void generation_close(struct dp_generation *g);
 
 struct dp_grace {

@@ -241,7 +241,41 @@ static uint32_t trie_room(uint32_t lines)
 	return lines / 2 - 2;
 }
 
-static int bank_write(const struct dp_generation *g, const struct image *img, uint32_t epoch, struct diag *d)
+/*
+ * What all sources together have had under a limit goes on under its new number. The few SYNs that come until the flip
+ * are not in it.
+ */
+static int globals_carry(const struct datapath *dp, const struct dp_generation *g, const struct image *img, uint32_t epoch,
+			 struct diag *d)
+{
+	__cleanup_view struct dp_view gates = {}, banks = {};
+	const struct mxdp_bank *old;
+	struct mxdp_words *w;
+	int err = view_map(&gates, g->gates_fd, 0, MXDP_GATE_ALL * sizeof(*w), true);
+
+	if (!err && dp->have)
+		err = view_map(&banks, dp->now.banks_fd, 0, 2 * sizeof(*old), false);
+	if (err) {
+		diag_error(d, "cannot map the tables of limits: %s; the policy in force stays", strerror(-err));
+		return err;
+	}
+	w = gates.p;
+	/* the policy in force, in the bank to go back to: its words are where they belong */
+	if (dp->have && !((epoch ^ dp_epoch(dp)) & 1))
+		return 0;
+	old = dp->have ? (const struct mxdp_bank *)banks.p + (dp_epoch(dp) & 1) : NULL;
+	for (unsigned int i = 1; i < MXDP_LIMITS; i++) {
+		__u64 *to = &w[MXDP_GATE_GLOBAL(epoch & 1, i)].word[i % 8];
+
+		*to = 0;
+		for (unsigned int k = 1; old && k < MXDP_LIMITS; k++)
+			if (img->bank->limit[i].global_spacing && old->limit[k].id == img->bank->limit[i].id)
+				*to = w[MXDP_GATE_GLOBAL(dp_epoch(dp) & 1, k)].word[k % 8];
+	}
+	return 0;
+}
+
+static int bank_write(const struct datapath *dp, const struct dp_generation *g, const struct image *img, uint32_t epoch, struct diag *d)
 {
 	uint32_t half = g->trie_lines / 2, start = epoch & 1 ? half : 0, skip = epoch & 1 ? 0 : 2;
 	__cleanup_view struct dp_view banks = {};
@@ -255,6 +289,10 @@ static int bank_write(const struct dp_generation *g, const struct image *img, ui
 		diag_error(d, "cannot map the idle bank: %s; the policy in force stays", strerror(-err));
 		return err;
 	}
+	if (!err)
+		err = globals_carry(dp, g, img, epoch, d);
+	if (err)
+		return err;
 	if (img->nlines)
 		image_place_lines(img, start + skip, (union mxdp_line *)trie.p + skip);
 	image_place_bank(img, start + skip, epoch, (struct mxdp_bank *)banks.p + (epoch & 1));
@@ -340,7 +378,8 @@ static uint32_t trie_lines_for(const struct image *img)
 static int generation_pin(struct datapath *dp, const struct dp_generation *g, struct diag *d)
 {
 	int err = pin_put(dp, g->state_fd, "next/state", d) ?: pin_put(dp, g->banks_fd, "next/banks", d) ?:
-		  pin_put(dp, g->trie_fd, "next/trie", d) ?: pin_put(dp, g->lease_fd, "next/lease", d);
+		  pin_put(dp, g->trie_fd, "next/trie", d) ?: pin_put(dp, g->lease_fd, "next/lease", d) ?:
+		  pin_put(dp, g->gates_fd, "next/gates", d) ?: pin_put(dp, g->conns_fd, "next/conns", d);
 
 	for (uint32_t bank = 0; !err && bank < 2; bank++) {
 		__cleanup_free char *services = bank_pin("next", "services", bank);
@@ -350,6 +389,23 @@ static int generation_pin(struct datapath *dp, const struct dp_generation *g, st
 
 		err = f < 0 ? f : pin_put(dp, s, services, d) ?: pin_put(dp, f, frozen, d);
 	}
+	return err;
+}
+
+static int random_fill(void *to, size_t n, struct diag *d)
+{
+	if (getrandom(to, n, 0) == (ssize_t)n)
+		return 0;
+	diag_error(d, "the kernel gives no random bytes: %s", strerror(errno));
+	return -EIO;
+}
+
+static int probe_key_make(struct mxdp_state *st, struct diag *d)
+{
+	int err = 0;
+
+	while (!err && !st->probe_key)
+		err = random_fill(&st->probe_key, sizeof(st->probe_key), d);
 	return err;
 }
 
@@ -366,14 +422,10 @@ static int generation_state(const struct datapath *dp, struct dp_generation *g, 
 	*g->state = (struct mxdp_state){ .abi = MXDP_ABI, .epoch = epoch, .flipped_ns = DP_FLIP_UNDER_WAY };
 	if (dp->have) {
 		g->state->probe_key = dp->now.state->probe_key;
+		memcpy(g->state->limit_key, dp->now.state->limit_key, sizeof(g->state->limit_key));
 		return 0;
 	}
-	while (!g->state->probe_key)
-		if (getrandom(&g->state->probe_key, sizeof(g->state->probe_key), 0) != sizeof(g->state->probe_key)) {
-			diag_error(d, "the kernel gives no random bytes: %s", strerror(errno));
-			return -EIO;
-		}
-	return 0;
+	return random_fill(g->state->limit_key, sizeof(g->state->limit_key), d) ?: probe_key_make(g->state, d);
 }
 
 /* Leases hold under the key of one program only, so a table of the right size can go on being used. */
@@ -386,14 +438,21 @@ static int generation_maps(const struct datapath *dp, struct dp_generation *g, s
 		return g->trie_fd;
 	g->lease_fd = dp->have && dp->now.lease_lines == g->lease_lines ? fd_dup(dp->now.lease_fd) :
 		      map_make("lease", sizeof(struct mxdp_lease_line), g->lease_lines, d);
-	return g->lease_fd < 0 ? g->lease_fd : 0;
+	if (g->lease_fd < 0)
+		return g->lease_fd;
+	/* what is known of sources holds for as long as their key; connections are counted anew */
+	g->gates_fd = dp->have ? fd_dup(dp->now.gates_fd) : map_make("gates", sizeof(struct mxdp_words), MXDP_GATE_ALL, d);
+	if (g->gates_fd < 0)
+		return g->gates_fd;
+	g->conns_fd = map_make("conns", sizeof(struct mxdp_words), 2 * g->lease_lines, d);
+	return g->conns_fd < 0 ? g->conns_fd : 0;
 }
 
 static int bank_make(struct datapath *dp, const struct dp_generation *g, const struct image *img, uint32_t epoch,
 		     struct diag *d)
 {
 	return frozen_write(dp, "next", img, epoch, d) ?: services_write(dp, "next", img, epoch, d) ?:
-	       bank_write(g, img, epoch, d);
+	       bank_write(dp, g, img, epoch, d);
 }
 
 static int generation_make(struct datapath *dp, struct dp_generation *g, const struct put *p, uint32_t epoch,
@@ -493,7 +552,7 @@ static int put_idle(struct datapath *dp, const struct put *p, struct diag *d)
 	int err;
 
 	err = frozen_write(dp, "now", p->img, epoch, d) ?: services_write(dp, "now", p->img, epoch, d) ?:
-	      bank_write(&dp->now, p->img, epoch, d) ?: recycle_all(dp, p->img, d);
+	      bank_write(dp, &dp->now, p->img, epoch, d) ?: recycle_all(dp, p->img, d);
 	if (!err && p->seconds)
 		err = services_tell(dp, "now", p->img, epoch - 1, d);
 	if (!err)

@@ -34,7 +34,8 @@ struct mxdp_state {
 	__u8 trial_first;     /* nothing was in force before it */
 	__u8 trial_end;       /* how it ended: enum dp_trial_end */
 	__u8 reserved1[2];
-	__u64 more[7];
+	__u64 limit_key[2];   /* what sources are hashed with: see source.h. Stays for as long as the filter lives. */
+	__u64 more[5];
 };
 #define MXDP_REVERT_SHIFT 48
 #define MXDP_REVERT_AT(epoch, jiffy) ((__u64)(epoch) << MXDP_REVERT_SHIFT | ((jiffy) & ((1ULL << MXDP_REVERT_SHIFT) - 1)))
@@ -131,7 +132,8 @@ struct mxdp_bank {
 	__u32 flags;
 	__u32 epoch;               /* the epoch this bank was filled for: for whoever looks into it, not for the packet path */
 	__u64 ahead;               /* no word of a limit is further ahead of the clock than this, in steps */
-	__u32 reserved[12];
+	__u32 conns;               /* not 0: connections are counted for this bank, under this number */
+	__u32 reserved[11];
 	__u16 port[65536];         /* by destination port, host byte order */
 	__u32 dir4[65536];         /* cell by the first 16 bits of an IPv4 source */
 	__u32 dir6[65536];         /* cell by the first 16 bits of an IPv6 source */
@@ -147,6 +149,37 @@ _Static_assert(sizeof(struct mxdp_bank) == 64 + 2 * 65536 + 2 * 4 * 65536 + 1024
 #define MXDP_LEASE_EPOCHS 0xfffu /* epoch bits in a lease: the loader zeroes the table twice before they come round */
 struct mxdp_lease_line {
 	__u64 word[MXDP_LEASE_WAYS];
+};
+
+/*
+ * ---- gates: who came how fast. A word is a source under a limit, eight to a line; written by the packet path ----
+ *
+ *     63      40 39                     0
+ *     |   tag   | when its next is due  |    in steps of 1/1024 jiffy, modulo 2^40
+ *
+ * A time that has passed, or is further ahead than any limit looks (mxdp_bank.ahead), makes a free word. Behind the lines
+ * lie the words of all sources together, two sets for the two banks: when the next is due, in steps of 1/2^20 jiffy, whole.
+ */
+#define MXDP_GATE_LINES 16384u
+#define MXDP_GATE_ALL (MXDP_GATE_LINES + 2 * MXDP_LIMITS / 8)
+#define MXDP_GATE_TIME_BITS 40
+#define MXDP_GATE_GLOBAL(bank, number) (MXDP_GATE_LINES + (bank) * (MXDP_LIMITS / 8) + (number) / 8) /* word: number % 8 */
+
+/*
+ * ---- conns: how many connections a source has open under a limit. Written by the program that hears of them ----
+ *
+ *     63                 24 23        0
+ *     |   tag, never 0     |  count   |
+ *
+ * Two halves for the two banks, each of as many lines as the lease table. A source is counted in its own line or one of
+ * those behind it, perhaps in several words, which are added up. A word of 0 was never used: whoever finds one has seen all
+ * of a source. A word with count 0 is free.
+ */
+#define MXDP_CONN_REACH 8u /* lines */
+#define MXDP_CONN_COUNT 0xffffffULL
+
+struct mxdp_words {
+	__u64 word[8];
 };
 
 /* ---- counters: per interface; written by the packet path ---- */

@@ -117,6 +117,7 @@ struct rig *rig_new(const struct rig_options *o)
 		bpf_program__set_flags(g->skel->progs.mxdp, 0);
 	bpf_map__set_max_entries(g->skel->maps.trie, g->trie_lines);
 	bpf_map__set_max_entries(g->skel->maps.lease, g->lease_lines);
+	bpf_map__set_max_entries(g->skel->maps.conns, 2 * g->lease_lines);
 	if (mxdp_bpf__load(g->skel))
 		give_up("cannot load the program: %s (root is needed)", strerror(errno));
 	g->prog = bpf_program__fd(g->skel->progs.mxdp);
@@ -124,11 +125,15 @@ struct rig *rig_new(const struct rig_options *o)
 	g->banks = map_memory(g->skel->maps.bss);
 	g->trie = map_memory(g->skel->maps.trie);
 	g->lease = map_memory(g->skel->maps.lease);
+	g->gates = map_memory(g->skel->maps.gates);
+	g->conns = map_memory(g->skel->maps.conns);
 	g->counters = map_memory(g->skel->maps.counters);
 	g->ports = map_memory(g->skel->maps.ports);
 	g->book_counters = xcalloc(NCOUNTERS, sizeof(*g->book_counters));
 	g->book_ports = xcalloc(NPORTS, sizeof(*g->book_ports));
 	g->state->abi = MXDP_ABI;
+	g->state->limit_key[0] = 0x3141592653589793ull;
+	g->state->limit_key[1] = 0x2718281828459045ull;
 	g->state->test_jiffies = 1000 * RIG_SECOND;
 	return g;
 }

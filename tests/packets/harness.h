@@ -27,6 +27,7 @@ struct rig {
 	struct mxdp_bank *banks;
 	union mxdp_line *trie;
 	struct mxdp_lease_line *lease;
+	struct mxdp_words *gates, *conns;
 	struct mxdp_count *counters;
 	struct mxdp_port_count *ports;
 	size_t lease_lines, trie_lines;

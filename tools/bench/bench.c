@@ -42,6 +42,7 @@ struct row {
 	unsigned int flows;
 	unsigned int prefixes;
 	unsigned int expect;
+	const char *limit; /* what `allow smtp` says of how much */
 };
 
 static const struct row rows[] = {
@@ -55,6 +56,9 @@ static const struct row rows[] = {
 	{ "SYN to an open port, 100k prefixes", 120, 4, 0x02, 25, VARY_SOURCE, 0, 100000, 2 },
 	{ "SYN to an open port, 100k prefixes, IPv6", 120, 6, 0x02, 25, VARY_SOURCE, 0, 100000, 2 },
 	{ "SYN to an open port, 1M prefixes", 0, 4, 0x02, 25, VARY_SOURCE, 0, 1000000, 2 },
+	{ "SYN to an open port, 1M prefixes and a rate limit", 120, 4, 0x02, 25, VARY_SOURCE, 0, 1000000, 2, "limit 30/min" },
+	{ "SYN to an open port, rate and connections", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2, "limit 30/min connections 20" },
+	{ "SYN to an open port, a rate limit, IPv6", 0, 6, 0x02, 25, VARY_SOURCE, 0, 0, 2, "limit 30/min" },
 	{ "segment of no connection (tracker asked)", 0, 4, 0x10, 25, VARY_NOTHING, 0, 0, 1 },
 };
 
@@ -125,7 +129,8 @@ static struct prefix random_prefix(int family)
 
 static int make_image(struct image *img, const struct row *r)
 {
-	static const char text[] = "track socket\ndefault deny\nallow smtp\nblock @bench\nlist bench 198.51.100.77\n";
+	__cleanup_free char *text = xasprintf("track socket\ndefault deny\nallow smtp %s\nblock @bench\nlist bench 198.51.100.77\n",
+					      r->limit ? r->limit : "");
 	struct rules rules = { 0 };
 	struct diag d = { 0 };
 	int err;
@@ -186,6 +191,7 @@ static struct bench_bpf *load(const struct row *r)
 	s->rodata->vary = r->vary;
 	s->rodata->flow_mask = r->flows ? r->flows - 1 : 0;
 	bpf_map__set_max_entries(s->maps.lease, lines);
+	bpf_map__set_max_entries(s->maps.conns, 2 * lines);
 	bpf_map__set_max_entries(s->maps.trie, power_of_two(img.nlines + 2));
 	if (bench_bpf__load(s)) {
 		fputs("bench: the programs do not load: root, and a kernel with BPF?\n", stderr);

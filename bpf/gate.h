@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Station: gate. What an `allow` says of how much: new connections of a source
+ * and of all together at a rate, and how many of them may be open.
+ *
+ * Rates are kept as the time when the next SYN is due (GCRA): one 64-bit word,
+ * moved by compare-and-swap. A SYN may come `slack` early, which is the burst.
+ * A full line gives way to the newcomer, at the place of whoever is nearest to
+ * having everything back: filling the table locks nobody out.
+ */
+#ifndef MXDP_BPF_GATE_H
+#define MXDP_BPF_GATE_H
+
+#include <mxdp/source.h>
+
+#define GATE_TIME ((1ULL << MXDP_GATE_TIME_BITS) - 1)
+#define GATE_TRIES 4 /* against other CPUs that move the same word; who loses so often came too often */
+
+#define SALT_SYN 0
+#define SALT_OPEN 1 /* connections made: for `over ban` */
+
+static __always_inline struct mxdp_words *gate_line(__u64 hash)
+{
+	__u32 i = (__u32)hash & (MXDP_GATE_LINES - 1);
+
+	return bpf_map_lookup_elem(&gates, &i);
+}
+
+/* All ones if a < b, else 0; both below 2^63. Without a branch: there is nothing to guess in a line of strangers. */
+static __always_inline __u64 below(__u64 a, __u64 b)
+{
+	return (__s64)(a - b) >> 63;
+}
+
+/*
+ * One more from the source of `hash`: may it come? `ahead` is how far the words of any limit may be ahead; `look`: only
+ * asks. Two CPUs that know nothing of a source choose the same free word, so that one of them sees what the other wrote.
+ */
+static __always_inline bool gate_take(struct mxdp_words *line, __u64 hash, __u64 jiffies, __u64 spacing, __u64 slack,
+				      __u64 ahead, bool look)
+{
+	__u64 now = jiffies * MXDP_LIMIT_STEPS & GATE_TIME, tag = hash >> MXDP_GATE_TIME_BITS;
+
+	for (int try = 0; try < GATE_TRIES; try++) {
+		__u64 least = ~0ULL >> 1, was = 0, due = 0, pick = 0;
+
+		/* its own word, or the first that is free, or the one that will be next */
+		for (__u64 i = 0; i < 8; i++) {
+			__u64 w = *(volatile __u64 *)&line->word[i], d = (w - now) & GATE_TIME, own, rank, better;
+
+			d &= below(d, ahead + 1);
+			own = below((w >> MXDP_GATE_TIME_BITS) ^ tag, 1) & below(0, d);
+			rank = (d + 1) & ~own;
+			better = below(rank, least);
+			least = (least & ~better) | (rank & better);
+			was = (was & ~better) | (w & better);
+			pick = (pick & ~better) | (i & better);
+			due = (due & ~better) | (d & own & better);
+		}
+		if (due > slack)
+			return false;
+		if (look || __sync_val_compare_and_swap(&line->word[pick & 7], was,
+							tag << MXDP_GATE_TIME_BITS | ((now + due + spacing) & GATE_TIME)) == was)
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool gate_global(__u64 *word, __u64 jiffies, const struct mxdp_limit *l, bool look)
+{
+	__u64 now = jiffies * MXDP_GLOBAL_STEPS;
+
+	for (int try = 0; try < GATE_TRIES; try++) {
+		__u64 due = *(volatile __u64 *)word, from = due > now ? due : now;
+
+		if (from - now > l->global_slack)
+			return false;
+		if (look || __sync_val_compare_and_swap(word, due, from + l->global_spacing) == due)
+			return true;
+	}
+	return false;
+}
+
+/* How many connections the source of `hash` has open. `half`: the first line of the bank's half. */
+static __always_inline __u64 conns_held(__u64 hash, __u32 half)
+{
+	__u64 tag = hash >> 24 | 1, held = 0;
+
+	for (__u32 n = 0; n < MXDP_CONN_REACH; n++) {
+		__u32 at = half + ((__u32)(hash + n) & cfg.lease_mask);
+		struct mxdp_words *line = bpf_map_lookup_elem(&conns, &at);
+		bool end = false;
+
+		if (!line)
+			break;
+		for (__u32 i = 0; i < 8; i++) {
+			__u64 w = *(volatile __u64 *)&line->word[i];
+
+			if (w >> 24 == tag)
+				held += w & MXDP_CONN_COUNT;
+			end |= !w;
+		}
+		if (end)
+			break;
+	}
+	return held;
+}
+
+static __always_inline __u32 conns_half(__u32 bank)
+{
+	return bank & 1 ? cfg.lease_mask + 1 : 0;
+}
+
+/* For gate(): of which family the source is, and what is asked. */
+#define GATE_IP6  0x1u
+#define GATE_LOOK 0x2u /* only asks, and takes nothing */
+#define GATE_ACK  0x4u /* the end of a handshake: only how many are open */
+
+/* Has the source as many connections open as it may? Those who are banned for it are counted when they have one more. */
+static __always_inline bool gate_full(const struct mxdp_bank *b, __u32 half, const struct mxdp_limit *l, __u64 hi, __u64 lo,
+				      bool ip6)
+{
+	return l->connections && b->conns && l->over != MXDP_OVER_BAN &&
+	       conns_held(source_hash(state.limit_key, l, ip6, hi, lo, 0), half) >= l->connections;
+}
+
+/*
+ * A packet that is allowed under limit `number` of the bank of `epoch`: MXDP_R_ALLOWED, or the reason why it is too many. A
+ * SYN that all together are too many for costs its source nothing. A function of its own, for it is verified once.
+ */
+__noinline int gate(__u64 hi, __u64 lo, __u32 epoch, __u32 number, __u32 how)
+{
+	const struct mxdp_bank *b = &banks[epoch & 1];
+	const struct mxdp_limit *l = &b->limit[number & (MXDP_LIMITS - 1)];
+	__u32 at = MXDP_GATE_GLOBAL(epoch & 1, number & (MXDP_LIMITS - 1));
+	__u64 jiffies, hash, *word = NULL;
+	bool look = how & GATE_LOOK;
+	struct mxdp_words *line;
+
+	if (gate_full(b, conns_half(epoch), l, hi, lo, how & GATE_IP6))
+		return MXDP_R_OVER_CONNECTIONS;
+	if (how & GATE_ACK)
+		return MXDP_R_ALLOWED;
+	jiffies = clock_jiffies();
+	if (l->global_spacing) {
+		line = bpf_map_lookup_elem(&gates, &at);
+		if (!line)
+			return MXDP_R_OVER_GLOBAL;
+		word = &line->word[number & 7];
+		if (!gate_global(word, jiffies, l, true))
+			return MXDP_R_OVER_GLOBAL;
+	}
+	if (l->spacing && l->over != MXDP_OVER_BAN) {
+		hash = source_hash(state.limit_key, l, how & GATE_IP6, hi, lo, SALT_SYN);
+		line = gate_line(hash);
+		if (!line || !gate_take(line, hash, jiffies, l->spacing, l->slack, b->ahead, look))
+			return MXDP_R_OVER_RATE;
+	}
+	if (word && !look && !gate_global(word, jiffies, l, false))
+		return MXDP_R_OVER_GLOBAL;
+	return MXDP_R_ALLOWED;
+}
+
+/* What becomes of a SYN that is too many. False: it passes, and is counted as observed. */
+static __always_inline bool gate_shuts(struct xdp_md *ctx, const struct mxdp_limit *l, const struct pkt *p, int *reason, bool look)
+{
+	if (l->over == MXDP_OVER_OBSERVE)
+		return false;
+	if (l->over == MXDP_OVER_RESET && !look && answer_rst(ctx, p))
+		*reason = MXDP_R_REFUSED;
+	return true;
+}
+
+#endif /* MXDP_BPF_GATE_H */
