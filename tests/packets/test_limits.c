@@ -250,8 +250,9 @@ static void a_full_table_locks_nobody_out(void **state)
 			used += g->gates[i].word[k] != 0;
 	assert_in_range(used, 8 * MXDP_GATE_LINES - 50, 8 * MXDP_GATE_LINES);
 	for (int i = 0; i < 200; i++) {
-		snprintf(from, sizeof(from), "203.0.113.%d", i);
-		assert_int_equal(passed(from, 587, 5), 3);
+		snprintf(from, sizeof(from), "203.0.112.%d", i);
+		if (passed(from, 587, 5) != 3)
+			fail_msg("%s is shut out", from);
 	}
 	/* whoever is nearest to his time made way, not who is held */
 	assert_int_equal(passed("192.0.2.1", 587, 9), 0);
