@@ -54,20 +54,20 @@ $(O)/libmxdp.a: $(OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(O)/%.o: user/%.c | $(O)/mxdp.skel.h
+$(O)/%.o: user/%.c | $(O)/mxdp.skel.h $(O)/conns.skel.h
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(MX_CFLAGS) $(CFLAGS) -DMXDP_VERSION='"$(VERSION)"' -DMXDP_REVISION='"$(REVISION)"' \
 		-DMXDP_SYSCONFDIR='"$(SYSCONFDIR)"' -DMXDP_LOCALSTATEDIR='"$(LOCALSTATEDIR)"' -MMD -MP -c -o $@ $<
 
-$(O)/mxdp.bpf.o: bpf/mxdp.bpf.c
+$(O)/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(O)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(O)/mxdp.bpf.d -c -o $@ $<
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(O)/$*.bpf.d -c -o $@ $<
 	$(Q)$(LLVM_STRIP) -g $@
 
-$(O)/mxdp.skel.h: $(O)/mxdp.bpf.o
+$(O)/%.skel.h: $(O)/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name mxdp_bpf > $@.tmp && mv $@.tmp $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
 
 $(O)/refuse.bpf.o: tests/packets/refuse.bpf.c
 	$(call say,BPF,$@)

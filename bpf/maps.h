@@ -28,7 +28,7 @@ struct mxdp_bank banks[2]; /* all of .bss */
 MXDP_ARRAY(trie, union mxdp_line, 1024);
 MXDP_ARRAY(lease, struct mxdp_lease_line, 1024);
 MXDP_ARRAY(gates, struct mxdp_words, MXDP_GATE_ALL);
-MXDP_ARRAY(conns, struct mxdp_words, 2048); /* two halves of as many lines as `lease` */
+MXDP_ARRAY(conns, struct mxdp_words, MXDP_CONN_LINES(1024)); /* two halves of as many lines as `lease` */
 MXDP_ARRAY(counters, struct mxdp_count, MXDP_COUNTERS_PER_ROW);
 MXDP_ARRAY(ports, struct mxdp_port_count, 65536);
 

@@ -948,7 +948,9 @@ static void set_limits(struct compiler *c)
 		if (m->slack + m->spacing > b->ahead)
 			b->ahead = m->slack + m->spacing;
 		if (m->connections)
-			b->flags |= MXDP_BANK_CONNECTIONS;
+			b->flags |= MXDP_BANK_CONNECTIONS | MXDP_BANK_HEARS;
+		if (m->over == MXDP_OVER_BAN)
+			b->flags |= MXDP_BANK_HEARS;
 	}
 }
 

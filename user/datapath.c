@@ -302,7 +302,7 @@ static int generation_open(struct datapath *dp, struct dp_generation *g, struct 
 	g->gates_fd = pin_get_map(dp, "now/gates", sizeof(struct mxdp_words), MXDP_GATE_ALL, &info, d);
 	if (g->gates_fd < 0)
 		return g->gates_fd;
-	g->conns_fd = pin_get_map(dp, "now/conns", sizeof(struct mxdp_words), 2 * g->lease_lines, &info, d);
+	g->conns_fd = pin_get_map(dp, "now/conns", sizeof(struct mxdp_words), MXDP_CONN_LINES(g->lease_lines), &info, d);
 	return g->conns_fd < 0 ? g->conns_fd : 0;
 }
 

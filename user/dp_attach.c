@@ -217,8 +217,7 @@ static int name_cmp(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* Names of what lies in a directory of pins, as they stand there. A missing directory is empty. */
-static int pin_names(const struct datapath *dp, const char *rel, char (**v)[IFNAMSIZ], size_t *n)
+int pin_names(const struct datapath *dp, const char *rel, char (**v)[IFNAMSIZ], size_t *n)
 {
 	int fd = openat(dp->dir, rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;

@@ -137,7 +137,7 @@ static uint64_t pin_memory(struct datapath *dp, const char *rel)
 uint64_t dp_memory(struct datapath *dp)
 {
 	static const char *const shared[] = {
-	    "now/state",   "now/banks",	  "now/trie",	   "now/lease",
+	    "now/state",   "now/banks",	  "now/trie",	   "now/lease",	 "now/gates", "now/conns",
 	    "now/frozen0", "now/frozen1", "now/services0", "now/services1",
 	};
 	__cleanup_free char (*name)[IFNAMSIZ] = NULL;

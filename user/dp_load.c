@@ -109,8 +109,8 @@ static void explain_load(int err, struct diag *d)
 
 /* ---- loading ---- */
 
-/* Steps of about one second: the power of two nearest to the kernel's jiffies per second. */
-static uint8_t tick_shift(void)
+/* The power of two nearest to the kernel's jiffies per second. */
+uint8_t tick_shift(void)
 {
 	struct timespec res;
 	unsigned long hz;

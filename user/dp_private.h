@@ -6,6 +6,7 @@
  * --------------------------------
  *   mxdp/now/{state,banks,trie,lease,gates,conns,frozen0,frozen1,services0,services1}   one generation of shared maps
  *   mxdp/now/prog/DEV                                the program each interface runs on that generation
+ *   mxdp/now/hear/                                   the programs that count connections for it: see dp_conns.c
  *   mxdp/dev/DEV/{link,counters,ports}               what an interface keeps through all generations
  *   mxdp/next/                                       a writer is at work here, or was killed
  *
@@ -198,6 +199,8 @@ int dev_open(const struct datapath *dp, const char *name, struct dp_dev *dev, st
 void dev_close(struct dp_dev *dev);
 /* Names of all interfaces with pins, malloc'd; sorted. */
 int dev_names(const struct datapath *dp, char (**v)[IFNAMSIZ], size_t *n, struct diag *d);
+/* Names of what lies in a directory of pins, as they stand there, sorted; malloc'd. A missing directory is empty. */
+int pin_names(const struct datapath *dp, const char *rel, char (**v)[IFNAMSIZ], size_t *n);
 /* now: every interface follows now/prog; `next` and what never finished is removed. */
 int recover(struct datapath *dp, struct diag *d);
 /* Loads a program for every attached interface on g, pins it under next/prog and updates the links; all or none. */
@@ -246,8 +249,21 @@ int detach_trial(struct datapath *dp, uint32_t epoch, struct diag *d);
 
 void flip(struct mxdp_state *st, uint32_t epoch);
 
+/* Jiffies >> this count steps of about a second. */
+uint8_t tick_shift(void);
+
+/* ---- connections (dp_conns.c) ---- */
+
+/* Nobody counts for this bank any more when it returns. */
+int conns_quiet(const struct dp_generation *g, uint32_t bank, struct diag *d);
+/* The filled bank of `epoch` is counted for, if its rules ask for that, and the sockets that are there are in the count. */
+int conns_begin(struct datapath *dp, const struct dp_generation *g, const char *dir, uint32_t epoch, struct diag *d);
+/* After the flip: when neither bank needs them, the programs go. */
+void conns_end(struct datapath *dp);
+
 /* ---- grace (dp_put.c) ---- */
 
+int grace_ask(void);
 void grace_start(struct datapath *dp);
 int grace_wait(struct datapath *dp, struct diag *d);
 void grace_drop(struct datapath *dp);

@@ -50,7 +50,7 @@ static int grace_by_membarrier(void)
 	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0;
 }
 
-static int grace_ask(void)
+int grace_ask(void)
 {
 	return grace_by_map() == 0 ? 0 : grace_by_membarrier();
 }
@@ -444,7 +444,7 @@ static int generation_maps(const struct datapath *dp, struct dp_generation *g, s
 	g->gates_fd = dp->have ? fd_dup(dp->now.gates_fd) : map_make("gates", sizeof(struct mxdp_words), MXDP_GATE_ALL, d);
 	if (g->gates_fd < 0)
 		return g->gates_fd;
-	g->conns_fd = map_make("conns", sizeof(struct mxdp_words), 2 * g->lease_lines, d);
+	g->conns_fd = map_make("conns", sizeof(struct mxdp_words), MXDP_CONN_LINES(g->lease_lines), d);
 	return g->conns_fd < 0 ? g->conns_fd : 0;
 }
 
@@ -452,7 +452,7 @@ static int bank_make(struct datapath *dp, const struct dp_generation *g, const s
 		     struct diag *d)
 {
 	return frozen_write(dp, "next", img, epoch, d) ?: services_write(dp, "next", img, epoch, d) ?:
-	       bank_write(dp, g, img, epoch, d);
+	       bank_write(dp, g, img, epoch, d) ?: conns_begin(dp, g, "next", epoch, d);
 }
 
 static int generation_make(struct datapath *dp, struct dp_generation *g, const struct put *p, uint32_t epoch,
@@ -551,15 +551,18 @@ static int put_idle(struct datapath *dp, const struct put *p, struct diag *d)
 	uint32_t epoch = dp_epoch(dp) + 1;
 	int err;
 
-	err = frozen_write(dp, "now", p->img, epoch, d) ?: services_write(dp, "now", p->img, epoch, d) ?:
-	      bank_write(dp, &dp->now, p->img, epoch, d) ?: recycle_all(dp, p->img, d);
+	err = conns_quiet(&dp->now, epoch, d) ?: frozen_write(dp, "now", p->img, epoch, d) ?:
+	      services_write(dp, "now", p->img, epoch, d) ?: bank_write(dp, &dp->now, p->img, epoch, d) ?:
+	      conns_begin(dp, &dp->now, "now", epoch, d) ?: recycle_all(dp, p->img, d);
 	if (!err && p->seconds)
 		err = services_tell(dp, "now", p->img, epoch - 1, d);
 	if (!err)
 		err = trial_mark(dp->now.state, epoch, p->seconds, false, d);
-	if (!err)
-		flip(dp->now.state, epoch);
-	return err;
+	if (err)
+		return err;
+	flip(dp->now.state, epoch);
+	conns_end(dp);
+	return 0;
 }
 
 bool dp_put_grows(const struct datapath *dp, const struct image *img, uint32_t lease_lines)

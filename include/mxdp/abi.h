@@ -83,6 +83,7 @@ _Static_assert(sizeof(union mxdp_line) == 64, "one cache line");
 #define MXDP_BANK_OBSERVE  0x1u /* count what would be dropped, drop nothing */
 #define MXDP_BANK_BLOCKS   0x2u /* some class is blocked: non-SYN packets need their class looked up */
 #define MXDP_BANK_CONNECTIONS 0x4u /* some limit counts connections */
+#define MXDP_BANK_HEARS       0x8u /* some limit must hear of connections that are made */
 
 /* port[]: low byte is the service */
 #define MXDP_PORT_SERVICE  0x00ffu
@@ -177,6 +178,7 @@ struct mxdp_lease_line {
  */
 #define MXDP_CONN_REACH 8u /* lines */
 #define MXDP_CONN_COUNT 0xffffffULL
+#define MXDP_CONN_LINES(lease_lines) (2 * (lease_lines) + 1) /* word 0 of the last line: connections there was no room for */
 
 struct mxdp_words {
 	__u64 word[8];
@@ -234,6 +236,13 @@ struct mxdp_cfg {
 	__u8 reserved[7];
 };
 _Static_assert(sizeof(struct mxdp_cfg) == 48, "cfg layout");
+
+/* The same of the programs that hear of connections. */
+struct mxdp_hear_cfg {
+	__u64 netns; /* cookie of the network namespace whose sockets count */
+	__u32 bank;  /* which one the iterator counts for */
+	__u32 reserved;
+};
 
 /*
  * A test run that carries this as XDP metadata, with the right key, is judged

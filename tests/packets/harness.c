@@ -117,7 +117,7 @@ struct rig *rig_new(const struct rig_options *o)
 		bpf_program__set_flags(g->skel->progs.mxdp, 0);
 	bpf_map__set_max_entries(g->skel->maps.trie, g->trie_lines);
 	bpf_map__set_max_entries(g->skel->maps.lease, g->lease_lines);
-	bpf_map__set_max_entries(g->skel->maps.conns, 2 * g->lease_lines);
+	bpf_map__set_max_entries(g->skel->maps.conns, MXDP_CONN_LINES(g->lease_lines));
 	if (mxdp_bpf__load(g->skel))
 		give_up("cannot load the program: %s (root is needed)", strerror(errno));
 	g->prog = bpf_program__fd(g->skel->progs.mxdp);

@@ -191,7 +191,7 @@ static struct bench_bpf *load(const struct row *r)
 	s->rodata->vary = r->vary;
 	s->rodata->flow_mask = r->flows ? r->flows - 1 : 0;
 	bpf_map__set_max_entries(s->maps.lease, lines);
-	bpf_map__set_max_entries(s->maps.conns, 2 * lines);
+	bpf_map__set_max_entries(s->maps.conns, MXDP_CONN_LINES(lines));
 	bpf_map__set_max_entries(s->maps.trie, power_of_two(img.nlines + 2));
 	if (bench_bpf__load(s)) {
 		fputs("bench: the programs do not load: root, and a kernel with BPF?\n", stderr);
