@@ -134,6 +134,27 @@ struct dp_counts {
 };
 int dp_counts(struct datapath *dp, const char *ifname, struct dp_counts *out, struct diag *d); /* 6 MiB: allocate it */
 
+/* ---- limits ---- */
+
+/* The limits in force and their tables, as they were at one moment. Limits go by their number in the cells. */
+struct dp_limits {
+	struct mxdp_limit v[MXDP_LIMITS];
+	uint64_t lost;    /* connections that the table had no room for, since it was made */
+	bool counted;     /* connections are */
+	uint64_t total;   /* of connections counted, of all sources under all limits */
+	/* the rest is for the functions below */
+	__u64 key[2];
+	uint64_t ahead, jiffies;
+	uint32_t lease_lines, half;
+	struct mxdp_words *gates, *conns;
+};
+int dp_limits_read(struct datapath *dp, struct dp_limits *out, struct diag *d);
+void dp_limits_free(struct dp_limits *l);
+/* How many connections the source that host belongs to has open. */
+uint64_t dp_limit_open(const struct dp_limits *l, unsigned int number, const struct prefix *host);
+/* Did it come so fast that its next SYN is not due yet? */
+bool dp_limit_held(const struct dp_limits *l, unsigned int number, const struct prefix *host);
+
 /* ---- probe ---- */
 
 struct dp_verdict {

@@ -300,6 +300,27 @@ static void put_counters(const struct export *e, FILE *to)
 		put_by_port(e, &by_port[i], to);
 }
 
+/* One series for each sentence, and none for a source. */
+static void put_limits(const struct limit_use *u, FILE *to)
+{
+	bool begun = false;
+
+	for (unsigned int i = 1; u && i <= u->n; i++) {
+		__cleanup_free char *text = limit_name(u, i);
+		struct limit_sum sum = limit_use_sum(u, i);
+
+		if (!u->v[i]->limits.connections)
+			continue;
+		if (!begun) {
+			family(to, "mxdp_limit_connections", "gauge", "Open connections that count under the limit of a sentence.");
+			begun = true;
+		}
+		sample(to, "mxdp_limit_connections", sum.open, "sentence", text, NULL);
+	}
+	if (begun)
+		gauge(to, "mxdp_limit_uncounted_connections", "Connections that the table of limits had no room for.", u->lost);
+}
+
 void export_prometheus(const struct export *e, FILE *to)
 {
 	put_build(e, to);
@@ -309,6 +330,7 @@ void export_prometheus(const struct export *e, FILE *to)
 		put_policy(e, to);
 		put_lists(e, to);
 		put_services(e, to);
+		put_limits(e->limits, to);
 		put_counters(e, to);
 	}
 	family(to, "mxdp_export_duration_seconds", "gauge", "How long the reading of these figures took.");

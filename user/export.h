@@ -7,6 +7,7 @@
 #ifndef MXDP_EXPORT_H
 #define MXDP_EXPORT_H
 
+#include "limituse.h"
 #include "look.h"
 
 struct export_iface {
@@ -21,6 +22,7 @@ struct export {
 	struct export_iface *iface;
 	size_t nifaces;
 	const struct config_view *config;
+	const struct limit_use *limits; /* NULL: not read */
 	uint64_t memory;
 	double seconds; /* that the reading took */
 };

@@ -27,13 +27,14 @@ const struct verb_text verbs[] = {
 	  "Reads the kernel, not a memory of what was done. Without any verb mxdp shows this. Exit status 0 all is well, 1\n"
 	  "something is not as it should be, 3 nothing is filtered.\n",
 	  "mxdp\n  mxdp status --json" },
-	{ { "show", verb_show, "show rules|services|lists|counters|drops|flows|history", "what is in force, and what was counted" }, "int",
+	{ { "show", verb_show, "show rules|services|lists|counters|drops|flows|limits|history", "what is in force, and what was counted" }, "int",
 	  "rules      the sentences in force, with the numbers that `mxdp delete` takes\n"
 	  "services   the ports that rules name, and their packets\n"
 	  "lists      the lists and how many prefixes they hold; `show lists NAME` prints one\n"
 	  "counters   packets and bytes by interface, service and reason; `show counters 25` for one port\n"
 	  "drops      which ports are being knocked on, and why packets were dropped; --top N\n"
 	  "flows      open connections of the services that rules name\n"
+	  "limits     limits in force, and the sources with the most connections under them\n"
 	  "history    policies that were in force for good, with the numbers that `mxdp rollback` takes\n"
 	  "-i NAME narrows to one interface, -n prints numbers instead of names.\n",
 	  "mxdp show rules\n  mxdp show drops --top 20\n  mxdp show counters smtp" },

@@ -13,6 +13,7 @@ SHOW(show_lists);
 SHOW(show_counters);
 SHOW(show_drops);
 SHOW(show_flows);
+SHOW(show_limits);
 SHOW(show_history);
 
 /* What a list holds, one prefix a line, or as JSON. */

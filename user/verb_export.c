@@ -17,6 +17,7 @@ struct job {
 	struct look look;
 	struct rules file;
 	struct config_view config;
+	struct limit_use limits;
 	struct iface_view *view; /* as the rules in force name them */
 	struct export export;
 };
@@ -27,6 +28,7 @@ static void job_free(struct job *j)
 		free(j->export.iface[i].counts);
 	free(j->export.iface);
 	free(j->view);
+	limit_use_free(&j->limits);
 	config_view_free(&j->config);
 	rules_free(&j->file);
 	look_close(&j->look);
@@ -74,6 +76,21 @@ static void collect_ifaces(struct job *j, const struct options *o)
 	}
 }
 
+/* Only where connections are counted: the kernel's table of sockets is long to read. */
+static void collect_limits(struct job *j, struct diag *d)
+{
+	struct diag quiet = { 0 };
+
+	for (size_t i = 0; i < j->look.rules.n && !j->export.limits; i++)
+		if (j->look.rules.v[i].limits.connections)
+			j->export.limits = &j->limits;
+	if (j->export.limits && limit_use_read(&j->limits, &j->look, &quiet)) {
+		diag_warn(d, "the figures of limits are left out: %s", quiet.n ? quiet.msg[0].text : "they cannot be read");
+		j->export.limits = NULL;
+	}
+	diag_free(&quiet);
+}
+
 static int collect(struct job *j, const struct options *o, struct diag *d)
 {
 	double began = now();
@@ -94,6 +111,7 @@ static int collect(struct job *j, const struct options *o, struct diag *d)
 		if (err)
 			return err;
 	}
+	collect_limits(j, d);
 	j->export.memory = j->export.loaded ? dp_memory(j->look.dp) : 0;
 	j->export.seconds = now() - began;
 	return 0;

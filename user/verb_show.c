@@ -20,6 +20,7 @@ static const struct thing {
 	  "packets and bytes per interface, service and reason; `show counters 25` narrows" },
 	{ "drops", show_drops, 0, "which ports are being knocked on, and why packets were dropped; --top N" },
 	{ "flows", show_flows, 0, "open connections of the services that rules name" },
+	{ "limits", show_limits, 0, "limits in force, and the sources with the most connections under them; --top N" },
 	{ "history", show_history, 0, "policies that were in force for good; `mxdp rollback NR` goes back to one" },
 };
 

@@ -7,6 +7,7 @@
  *   talk serve PORT...
  *   talk hold [-b FROM] [-e EVERY_MS] [-s STATS] N ADDR PORT    until SIGTERM; 0 when no connection broke
  *   talk try  [-b FROM] [-t TIMEOUT_MS] N ADDR PORT             one after the other; 0 when all were made
+ *   talk burst [-b FROM] [-t TIMEOUT_MS] N ADDR PORT           all at once; 0 when all were made
  *   talk pipe [-b FROM] ADDR PORT
  *
  * STATS is rewritten ten times a second with one line of KEY=VALUE words; without it the line is printed at the end.
@@ -369,6 +370,58 @@ static int try(const char *from, int timeout_ms, int argc, char **argv)
 	return made == (unsigned long)n ? 0 : 1;
 }
 
+/* ---- burst ---- */
+
+static int begin_dial(const char *from, const char *host, const char *port)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST }, *to = NULL, *own = NULL;
+	int fd = -1;
+
+	if (getaddrinfo(host, port, &hints, &to) == 0 && (!from || getaddrinfo(from, NULL, &hints, &own) == 0))
+		fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && own && bind(fd, own->ai_addr, own->ai_addrlen))
+		fd = -1;
+	if (fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) && errno != EINPROGRESS)
+		fd = -1;
+	if (to)
+		freeaddrinfo(to);
+	if (own)
+		freeaddrinfo(own);
+	return fd;
+}
+
+/* Made is what answers; a handshake that only we hold for done does not. All are kept open until the end. */
+static int burst(const char *from, int timeout_ms, int argc, char **argv)
+{
+	static const char message[MESSAGE];
+	struct pollfd *v;
+	int n, made = 0;
+	int64_t end;
+
+	if (argc != 3)
+		return 2;
+	n = atoi(argv[0]);
+	v = calloc(n, sizeof(*v));
+	for (int i = 0; i < n; i++)
+		v[i] = (struct pollfd){ .fd = begin_dial(from, argv[1], argv[2]), .events = POLLOUT };
+	end = now_ms() + timeout_ms;
+	while (now_ms() < end && poll(v, n, end - now_ms()) > 0) {
+		for (int i = 0; i < n; i++) {
+			char in[MESSAGE];
+
+			if (v[i].revents & POLLOUT && write(v[i].fd, message, MESSAGE) == MESSAGE)
+				v[i].events = POLLIN;
+			else if (v[i].revents & POLLIN && read(v[i].fd, in, MESSAGE) == MESSAGE && ++made)
+				v[i].events = 0;
+			else if (v[i].revents)
+				v[i].fd = -1;
+		}
+	}
+	printf("made=%d of=%d\n", made, n);
+	free(v);
+	return made == n ? 0 : 1;
+}
+
 /* ---- pipe ---- */
 
 static bool pump(int from, int to)
@@ -443,8 +496,10 @@ int main(int argc, char **argv)
 		return hold(from, stats, every, argc, argv);
 	if (!strcmp(what, "try"))
 		return try(from, timeout, argc, argv);
+	if (!strcmp(what, "burst"))
+		return burst(from, timeout, argc, argv);
 	if (!strcmp(what, "pipe"))
 		return pipe_to(from, argc, argv);
-	fprintf(stderr, "talk: serve, hold, try or pipe\n");
+	fprintf(stderr, "talk: serve, hold, try, burst or pipe\n");
 	return 2;
 }
