@@ -93,8 +93,11 @@ void im_say(struct import *im, struct im_place at, enum im_level level, const ch
 static int cmp_message(const void *a, const void *b)
 {
 	const struct im_message *p = a, *q = b;
-	int c = strcmp(p->at.path ? p->at.path : "", q->at.path ? q->at.path : "");
+	int c = q->level - p->level;
 
+	if (c)
+		return c;
+	c = strcmp(p->at.path ? p->at.path : "", q->at.path ? q->at.path : "");
 	if (c)
 		return c;
 	if (p->at.line != q->at.line)

@@ -232,7 +232,7 @@ const char *im_service_ports(const char *name, bool *known);
  * printed would not be understood (a fault of ours; said in d), -E2BIG when the old policy is too large to be evaluated.
  */
 int import_print(struct import *im, FILE *out, struct diag *d);
-/* Messages by place, one a line. Returns the worst level. */
+/* Messages, the worst first and then by place, one a line. Returns the worst level. */
 enum im_level import_tell(struct import *im, FILE *to);
 
 /* One text to one answer; for verb_import, the tests and the fuzzer. */

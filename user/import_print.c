@@ -710,7 +710,7 @@ static void put_head(struct printer *p)
 	fprintf(p->out, "# mxdp import %s: what the old firewall answers to new TCP connections from outside.\n"
 		"# Nothing of it is in force. Read it, and the messages that came with it; then: mxdp check FILE, mxdp apply FILE\n\n",
 		im->dialect);
-	if (*im->iface)
+	if (*im->iface && iface_name_ok(im->iface, strlen(im->iface)))
 		fprintf(p->out, "#interface %-20s # the packets' interface in the old rules; `mxdp attach %s` writes it\n",
 			im->iface, im->iface);
 }

@@ -158,4 +158,15 @@ t 'firewalld: a source is a zone of its own' sentence 'allow any from 192.0.2.0/
 t 'firewalld: a rich rule' sentence 'deny smtp from 198.51.100.0/24'
 not_t 'firewalld: the service that was removed' sentence 'allow ssh'
 
+# ---- the manual ----
+
+# the blocks of mxdp-import(8): what is imported, what that says, and what messages come with it
+MAN=$LAB_ROOT/docs/man/mxdp-import.8
+block() { awk -v mark=".\\\\\" $1" '$0 == mark { on = 1; next } on && /^\.EE/ { exit } on && !/^\.EX/ { gsub(/\\-/, "-"); print }' "$MAN"; }
+block 'import iptables' >"$WORK/in"
+import iptables "$WORK/in"
+t "the manual has an example" test -n "$(block said)" -a -n "$(block messages)"
+same "... which gives what it says" "$(block said)" "$(grep -v '^#' "$WORK/conf" | sed 's/ *#.*//; /^$/d')"
+while read -r message; do t "... and its message" said "$message"; done < <(block messages)
+
 done_testing
