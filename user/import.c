@@ -194,7 +194,8 @@ void im_rule_insert(struct import *im, struct im_chain *c, size_t i, struct im_r
 void im_rule_remove(struct im_chain *c, size_t i)
 {
 	memmove(c->rule + i, c->rule + i + 1, (c->n - i - 1) * sizeof(*c->rule));
-	/* the room that im_grow() sees in n has to stay true: a copy is made at the next power of two, which is only early */
+	/* the room that im_grow() sees in n has to stay true: a copy is made at the next power of two, which is only
+	 * early */
 	c->n--;
 }
 
@@ -296,10 +297,8 @@ bool im_addr_word(struct import *im, struct im_addrs *a, const char *s)
 		im_span(im, a, six, lo, hi);
 		return true;
 	}
-	if (!one_address(s, slash ? (size_t)(slash - s) : strlen(s), &six, &lo)) {
-		/* nft prints 10.0.0.0/8 whole, people write 10/8 */
+	if (!one_address(s, slash ? (size_t)(slash - s) : strlen(s), &six, &lo))
 		return false;
-	}
 	len = slash ? mask_length(slash + 1, six) : six ? 128 : 32;
 	if (len < 0)
 		return false;
@@ -370,7 +369,8 @@ static bool port_end(struct import *im, struct im_place at, const char *s, size_
 		return x <= 65535;
 	}
 	if (same_word(s, n, "imap3")) {
-		im_say(im, at, IM_NOTE, "\"imap3\" is port 220, a protocol nobody speaks; IMAP over TLS is imaps, port 993; "
+		im_say(im, at, IM_NOTE,
+		       "\"imap3\" is port 220, a protocol nobody speaks; IMAP over TLS is imaps, port 993; "
 		       "carried as 220: write imaps if 993 was meant");
 		*v = 220;
 		return true;
@@ -448,8 +448,8 @@ bool import_dialect(const char *name)
 /* Interfaces that packets from outside do not come in by. */
 static bool is_inner(const char *s)
 {
-	static const char *const inner[] = { "lo", "docker", "br-", "veth", "virbr", "tun", "tap", "wg", "lxc", "lxd", "podman", "cni",
-					     "cali", "flannel", "vmbr", "incus" };
+	static const char *const inner[] = { "lo",  "docker", "br-",	"veth", "virbr", "tun",	    "tap",  "wg",
+					     "lxc", "lxd",    "podman", "cni",	"cali",	 "flannel", "vmbr", "incus" };
 
 	for (size_t i = 0; i < sizeof(inner) / sizeof(*inner); i++)
 		if (!strncmp(s, inner[i], strlen(inner[i])) && (i || !s[2]))
@@ -496,7 +496,6 @@ int import_run(struct import *im, const struct import_source *v, size_t n, const
 {
 	im->dialect = n ? v[0].dialect : "";
 	im->iface = iface ? iface : "";
-	im->iface_asked = iface != NULL;
 	for (size_t i = 0; i < n; i++) {
 		size_t k = dialect_number(v[i].dialect);
 		char *text = im_copy(im, v[i].text, v[i].len);
@@ -515,7 +514,8 @@ int import_run(struct import *im, const struct import_source *v, size_t n, const
 	if (im->firewalld)
 		import_firewalld_end(im);
 	if (!im->understood) {
-		diag_error(d, "%s: nothing in it is a rule or a command of %s; see mxdp-import(8) for what is read", im->path, im->dialect);
+		diag_error(d, "%s: nothing in it is a rule or a command of %s; see mxdp-import(8) for what is read",
+			   im->path, im->dialect);
 		return -EINVAL;
 	}
 	/* `! -i eth0 -j ACCEPT` trusts all the others: eth0 is the one that is not trusted */

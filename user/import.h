@@ -116,6 +116,7 @@ struct im_rule {
 	bool decides, closes, opens, limits, carried, seen, cuts;
 	bool counts_open;         /* its limit counts segments of open connections as well */
 	bool over_reset;          /* what is over its limit is answered by RST */
+	bool skip;                /* of another source or family than the node that is asked about */
 	unsigned int sentences;   /* how many say its limit */
 	unsigned int number;
 	const struct im_rule *shadow;
@@ -158,7 +159,6 @@ struct import {
 	struct im_message *msg;
 	size_t nmsgs;
 	const char *iface;        /* the packets' interface; "" when nobody named one */
-	bool iface_asked;         /* --interface said it */
 	unsigned int families;    /* of which something was read */
 	size_t understood;        /* commands and rules */
 	size_t prose;             /* lines that are none */
@@ -188,8 +188,9 @@ void im_say(struct import *im, struct im_place at, enum im_level level, const ch
 /* The text as a whole, for what is of no line. */
 struct im_place im_place_of_import(const struct import *im);
 
-struct im_chain *im_chain(struct import *im, unsigned int families, const char *table, const char *name);      /* NULL */
-struct im_chain *im_chain_made(struct import *im, unsigned int families, const char *table, const char *name); /* found or made */
+struct im_chain *im_chain(struct import *im, unsigned int families, const char *table, const char *name); /* NULL */
+struct im_chain *im_chain_made(struct import *im, unsigned int families, const char *table,
+			       const char *name); /* found or made */
 struct im_set *im_set(struct import *im, const char *table, const char *name, bool make);
 struct im_rule *im_rule_new(struct import *im, struct im_place at, const char *text);
 void im_rule_insert(struct import *im, struct im_chain *c, size_t i, struct im_rule *r);
@@ -206,7 +207,8 @@ bool im_addrs_hold(const struct im_addrs *a, int six, im_addr x);
 /* "25", "smtp", "1:1023", "1000-2000"; says so when the name is the IMAP3 trap. */
 bool im_port_word(struct import *im, struct im_place at, const char *s, char between, struct port_range *out);
 
-#define IM_WAY_BACK "the check of the way back is about forged sources; the kernel's rp_filter and the old firewall still do it " \
+#define IM_WAY_BACK                                                                                                    \
+	"the check of the way back is about forged sources; the kernel's rp_filter and the old firewall still do it "  \
 	"behind mxdp"
 
 /* ---- dialects: each reads a text into im ---- */
@@ -217,19 +219,20 @@ void import_firewalld(struct import *im, const char *path, const char *text);
 void import_firewalld_end(struct import *im);
 void import_nft(struct import *im, const char *path, const char *text);
 
-/* A port and the name of a service or an application, as ufw and firewalld know them. `udp_only`: there is no TCP in it. */
+/* The TCP ports of a service or an application, as firewalld and ufw name them; "": it has none. */
 struct im_service {
 	const char *name;
 	const char *tcp; /* "25", "80,443", "1024:65535" */
 };
-const char *im_profile_ports(const char *name);
+const char *im_profile_ports(const char *name); /* NULL: not known */
 const char *im_service_ports(const char *name, bool *known);
 
 /* ---- the evaluator and the printer ---- */
 
 /*
- * The whole: evaluates what was read and prints the rules to `out`; messages are in im then. 0, or -EINVAL when what was
- * printed would not be understood (a fault of ours; said in d), -E2BIG when the old policy is too large to be evaluated.
+ * The whole: evaluates what was read and prints the rules to `out`; messages are in im then. 0, or -EINVAL when what
+ * was printed would not be understood (a fault of ours; said in d), -E2BIG when the old policy is too large to be
+ * evaluated.
  */
 int import_print(struct import *im, FILE *out, struct diag *d);
 /* Messages, the worst first and then by place, one a line. Returns the worst level. */
@@ -241,6 +244,7 @@ struct import_source {
 	size_t len;
 };
 bool import_dialect(const char *name);
-int import_run(struct import *im, const struct import_source *v, size_t n, const char *iface, FILE *out, struct diag *d);
+int import_run(struct import *im, const struct import_source *v, size_t n, const char *iface, FILE *out,
+	       struct diag *d);
 
 #endif

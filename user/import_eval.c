@@ -220,7 +220,7 @@ static enum im_action walk(struct walk *w, struct im_chain *c, unsigned int dept
 
 		if (++*w->steps > MAX_STEPS)
 			return IM_DROP;
-		if (!holds(w, c->rule[i]))
+		if (r->skip || !holds(w, c->rule[i]))
 			continue;
 		if (r->action == IM_MAP) {
 			r = element(w, r);
@@ -267,7 +267,6 @@ static int cmp_chain(const void *a, const void *b)
 	return (*p)->priority < (*q)->priority ? -1 : (*p)->priority > (*q)->priority;
 }
 
-/* Few; so they are sought again for every packet only where it costs nothing to speak of. */
 static size_t base_chains(const struct import *im, int six, struct im_chain **v, size_t room)
 {
 	size_t n = 0;
@@ -324,15 +323,6 @@ static struct im_cell judge(struct walk *w, const struct bases *b)
 	return cell;
 }
 
-struct im_cell im_judge(struct import *im, const struct im_packet *p, size_t *steps)
-{
-	struct bases b;
-	struct walk w = { .im = im, .p = p, .steps = steps };
-
-	bases_of(im, &b);
-	return judge(&w, &b);
-}
-
 bool im_true_of(const struct import *im, const struct im_rule *r, const struct im_packet *p)
 {
 	size_t steps = 0;
@@ -342,7 +332,6 @@ bool im_true_of(const struct import *im, const struct im_rule *r, const struct i
 	return all_true(&w, r, &over) != NO;
 }
 
-/* The first match that no new TCP connection of the family meets, wherever it comes from and goes to. NULL: none. */
 const struct im_match *im_why_not(const struct import *im, const struct im_rule *r, int six)
 {
 	struct im_packet p = { .kind = IM_SYN, .six = six };
@@ -565,6 +554,24 @@ static void doubt(struct walk *w, const struct bases *b, struct im_rule *r, stru
 	}
 }
 
+/* A node's source is asked about at every port: rules that are not about it are found once. Thousands of them are common. */
+static void find_skips(struct import *im, const struct im_node *n)
+{
+	struct im_packet p = { .kind = IM_SYN, .six = n->six, .src = n->speaker };
+	struct walk w = { .im = im, .p = &p };
+
+	for (size_t i = 0; i < im->nchains; i++) {
+		for (size_t k = 0; im->chain[i]->inward && k < im->chain[i]->n; k++) {
+			struct im_rule *r = im->chain[i]->rule[k];
+
+			r->skip = false;
+			for (size_t j = 0; j < r->n && !r->skip; j++)
+				if (r->m[j].kind == IM_SOURCE || r->m[j].kind == IM_FAMILY)
+					r->skip = one(&w, &r->m[j]) == NO;
+		}
+	}
+}
+
 static void fill(struct import *im, const struct bases *b, const struct im_node *n, unsigned int port,
 		 struct im_cell *cell, size_t *steps)
 {
@@ -574,9 +581,8 @@ static void fill(struct import *im, const struct bases *b, const struct im_node 
 	struct im_cell open;
 
 	*cell = judge(&w, b);
-	if (cell->by) {
+	if (cell->by)
 		((struct im_rule *)cell->by)->decides = true;
-	}
 	for (size_t i = 0; i < w.ndoubts; i++)
 		doubts[i]->seen = false;
 	w.state = IM_NEW;
@@ -618,12 +624,14 @@ static void others(struct import *im, const struct bases *b, struct im_map *map,
 
 		if (n->parent >= 0)
 			continue;
+		find_skips(im, n);
 		c = judge(&w, b);
 		map->udp[n->six] = c.verdict;
 		if (!n->six)
 			continue;
 		p.kind = IM_NEIGHBOUR;
 		p.src = (im_addr)0xfe80 << 112 | 1;
+		find_skips(im, &(struct im_node){ .six = 1, .speaker = p.src });
 		c = judge(&w, b);
 		map->neighbour = c.verdict;
 	}
@@ -674,10 +682,10 @@ static void find_targets(struct import *im)
 
 				if (e->action == IM_JUMP || e->action == IM_GOTO)
 					e->to = im_chain(im, c->families, c->table, e->target);
-				if (e->to && e->to->generated)
+				if (e->to && e->to->generated) {
 					e->to->inward = true;
-				if (e->to && e->to->generated)
 					e->to = NULL;
+				}
 				e->chain = c;
 			}
 		}
@@ -700,9 +708,8 @@ static void reach_chain(struct im_chain *c, unsigned int depth)
 	}
 }
 
-static void reach(struct import *im, const struct bases *b)
+static void reach(const struct bases *b)
 {
-	(void)im;
 	for (int six = 0; six < 2; six++)
 		for (size_t i = 0; i < b->n[six]; i++)
 			reach_chain(b->v[six][i], 0);
@@ -716,7 +723,7 @@ int im_evaluate(struct import *im, struct im_map *map)
 
 	bases_of(im, &b);
 	find_targets(im);
-	reach(im, &b);
+	reach(&b);
 	gather(im, map);
 	find_own(im);
 	tie(im, map);
@@ -729,13 +736,15 @@ int im_evaluate(struct import *im, struct im_map *map)
 			n->cut = n->parent >= 0 && map->node[n->parent].cut;
 			continue;
 		}
+		find_skips(im, n);
 		for (size_t k = 0; k < map->natoms; k++)
 			fill(im, &b, n, map->port[k], &cells[k], &steps);
 		/* thousands of sources of one set are one row in memory */
 		if (i && map->node[i - 1].cell && !memcmp(map->node[i - 1].cell, cells, map->natoms * sizeof(*cells)))
 			n->cell = map->node[i - 1].cell;
 		else
-			n->cell = memcpy(im_alloc(im, map->natoms * sizeof(*cells)), cells, map->natoms * sizeof(*cells));
+			n->cell =
+				memcpy(im_alloc(im, map->natoms * sizeof(*cells)), cells, map->natoms * sizeof(*cells));
 		find_cut(map, n);
 		if (steps > MAX_STEPS)
 			return -E2BIG;

@@ -14,7 +14,7 @@
 
 struct im_cell {
 	enum im_action verdict;      /* ACCEPT, DROP, REJECT */
-	const struct im_rule *by;    /* the deciding rule, or NULL: `policy` of that chain (NULL too: no chain at all) */
+	const struct im_rule *by; /* the deciding rule, or NULL: `policy` of that chain (NULL too: no chain at all) */
 	const struct im_chain *policy;
 	struct im_rule *limit[IM_LIMITS]; /* what an ACCEPT is under */
 	unsigned int nlimits;
@@ -40,7 +40,7 @@ struct im_map {
 	size_t nnodes;
 	unsigned int *port;          /* atom i: port[i] .. port[i + 1] - 1 */
 	size_t natoms;
-	/* other packets, by family: what becomes of them */
+	/* other packets, UDP by family and neighbour discovery: what becomes of them */
 	enum im_action udp[2], neighbour;
 };
 
@@ -52,12 +52,11 @@ struct im_packet {
 	unsigned int port;
 };
 
-/* Which of the four a rule could be true of, as far as a single packet with its port and source left aside can say. */
+/* The first match that no new TCP connection of the family meets, wherever it comes from and goes to; NULL: none. */
 const struct im_match *im_why_not(const struct import *im, const struct im_rule *r, int six);
 bool im_true_of(const struct import *im, const struct im_rule *r, const struct im_packet *p);
 
 /* -E2BIG: too large to be evaluated within reason. */
 int im_evaluate(struct import *im, struct im_map *map);
-struct im_cell im_judge(struct import *im, const struct im_packet *p, size_t *steps);
 
 #endif

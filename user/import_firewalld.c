@@ -39,17 +39,65 @@ struct fwd {
 };
 
 static const struct im_service services[] = {
-	{ "smtp", "25" }, { "smtps", "465" }, { "smtp-submission", "587" }, { "submission", "587" }, { "imap", "143" },
-	{ "imaps", "993" }, { "pop3", "110" }, { "pop3s", "995" }, { "managesieve", "4190" }, { "ssh", "22" }, { "http", "80" },
-	{ "https", "443" }, { "dns", "53" }, { "dns-over-tls", "853" }, { "cockpit", "9090" }, { "ftp", "21" }, { "telnet", "23" },
-	{ "ldap", "389" }, { "ldaps", "636" }, { "kerberos", "88" }, { "mysql", "3306" }, { "postgresql", "5432" },
-	{ "samba", "139,445" }, { "nfs", "2049" }, { "nfs3", "2049" }, { "rpc-bind", "111" }, { "mountd", "20048" },
-	{ "rsyncd", "873" }, { "redis", "6379" }, { "vnc-server", "5900-5903" }, { "rdp", "3389" }, { "squid", "3128" },
-	{ "git", "9418" }, { "zabbix-agent", "10050" }, { "zabbix-server", "10051" }, { "prometheus", "9090" },
-	{ "prometheus-node-exporter", "9100" }, { "grafana", "3000" }, { "elasticsearch", "9300,9200" }, { "mongodb", "27017" },
-	{ "http3", "" }, { "dhcpv6-client", "" }, { "dhcp", "" }, { "dhcpv6", "" }, { "mdns", "" }, { "samba-client", "" }, { "ntp", "" },
-	{ "snmp", "161" }, { "syslog", "" }, { "tftp", "" }, { "ipsec", "" }, { "ipp-client", "" }, { "ipp", "631" }, { "openvpn", "" },
-	{ "wireguard", "" }, { "rspamd", "" }, { "puppetmaster", "8140" }, { "xmpp-client", "5222" }, { "xmpp-server", "5269" },
+	{ "smtp", "25" },
+	{ "smtps", "465" },
+	{ "smtp-submission", "587" },
+	{ "submission", "587" },
+	{ "imap", "143" },
+	{ "imaps", "993" },
+	{ "pop3", "110" },
+	{ "pop3s", "995" },
+	{ "managesieve", "4190" },
+	{ "ssh", "22" },
+	{ "http", "80" },
+	{ "https", "443" },
+	{ "dns", "53" },
+	{ "dns-over-tls", "853" },
+	{ "cockpit", "9090" },
+	{ "ftp", "21" },
+	{ "telnet", "23" },
+	{ "ldap", "389" },
+	{ "ldaps", "636" },
+	{ "kerberos", "88" },
+	{ "mysql", "3306" },
+	{ "postgresql", "5432" },
+	{ "samba", "139,445" },
+	{ "nfs", "2049" },
+	{ "nfs3", "2049" },
+	{ "rpc-bind", "111" },
+	{ "mountd", "20048" },
+	{ "rsyncd", "873" },
+	{ "redis", "6379" },
+	{ "vnc-server", "5900-5903" },
+	{ "rdp", "3389" },
+	{ "squid", "3128" },
+	{ "git", "9418" },
+	{ "zabbix-agent", "10050" },
+	{ "zabbix-server", "10051" },
+	{ "prometheus", "9090" },
+	{ "prometheus-node-exporter", "9100" },
+	{ "grafana", "3000" },
+	{ "elasticsearch", "9300,9200" },
+	{ "mongodb", "27017" },
+	{ "http3", "" },
+	{ "dhcpv6-client", "" },
+	{ "dhcp", "" },
+	{ "dhcpv6", "" },
+	{ "mdns", "" },
+	{ "samba-client", "" },
+	{ "ntp", "" },
+	{ "snmp", "161" },
+	{ "syslog", "" },
+	{ "tftp", "" },
+	{ "ipsec", "" },
+	{ "ipp-client", "" },
+	{ "ipp", "631" },
+	{ "openvpn", "" },
+	{ "wireguard", "" },
+	{ "rspamd", "" },
+	{ "puppetmaster", "8140" },
+	{ "xmpp-client", "5222" },
+	{ "xmpp-server", "5269" },
 };
 
 /* The TCP ports of a firewalld service with commas between, "" when it has none; *known false: no such service here. */
@@ -86,8 +134,11 @@ static struct zone *zone(struct im_reader *r, const char *name)
 		if (!strcmp(f->zone[i]->name, name))
 			return f->zone[i];
 	z = im_alloc(r->im, sizeof(*z));
-	*z = (struct zone){ .name = im_copy(r->im, name, strlen(name)), .ifaces = "",
-			    .target = !strcmp(name, "drop") ? "DROP" : !strcmp(name, "trusted") ? "ACCEPT" : "default" };
+	*z = (struct zone){ .name = im_copy(r->im, name, strlen(name)),
+			    .ifaces = "",
+			    .target = !strcmp(name, "drop")	 ? "DROP"
+				      : !strcmp(name, "trusted") ? "ACCEPT"
+								 : "default" };
 	*im_push(r->im, f->zone, f->nzones) = z;
 	return z;
 }
@@ -96,7 +147,9 @@ static struct entry *entry(struct im_reader *r, struct zone *z, struct im_place 
 {
 	struct entry *e = im_push(r->im, z->v, z->n);
 
-	*e = (struct entry){ .at = at, .text = im_copy(r->im, text, strlen(text)), .key = im_copy(r->im, key, strlen(key)),
+	*e = (struct entry){ .at = at,
+			     .text = im_copy(r->im, text, strlen(text)),
+			     .key = im_copy(r->im, key, strlen(key)),
 			     .action = IM_ACCEPT };
 	return e;
 }
@@ -118,9 +171,11 @@ static void set_service(struct im_reader *r, struct entry *e, const char *name)
 	e->proto = "tcp";
 	e->no_match = !*ports;
 	if (!known)
-		im_say(r->im, e->at, IM_LOSS, "the service \"%s\" is not known here: not carried; write its ports instead", name);
+		im_say(r->im, e->at, IM_LOSS,
+		       "the service \"%s\" is not known here: not carried; write its ports instead", name);
 	else if (!*ports)
-		im_say(r->im, e->at, IM_NOTE, "the service \"%s\" is not TCP, and passes mxdp unjudged; nothing to do", name);
+		im_say(r->im, e->at, IM_NOTE, "the service \"%s\" is not TCP, and passes mxdp unjudged; nothing to do",
+		       name);
 }
 
 /* ---- rich rules ---- */
@@ -140,9 +195,10 @@ static const char *value_of(const char *s, const char *name)
 
 static void rich_word(struct im_reader *r, struct entry *e, const char **part, const char *s)
 {
-	static const char *const parts[] = { "source", "destination", "service", "port", "protocol", "source-port", "icmp-block",
-					     "icmp-type", "masquerade", "forward-port", "log", "nflog", "audit", "accept", "reject", "drop",
-					     "mark", "limit", "rule", "tcp-mss-clamp" };
+	static const char *const parts[] = { "source",	    "destination", "service",	"port",	      "protocol",
+					     "source-port", "icmp-block",  "icmp-type", "masquerade", "forward-port",
+					     "log",	    "nflog",	   "audit",	"accept",     "reject",
+					     "drop",	    "mark",	   "limit",	"rule",	      "tcp-mss-clamp" };
 	const char *v;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
@@ -157,7 +213,8 @@ static void rich_word(struct im_reader *r, struct entry *e, const char **part, c
 				e->action = IM_DROP;
 			else if (!strcmp(s, "reject"))
 				e->action = IM_REJECT;
-			else if (!strcmp(s, "masquerade") || !strcmp(s, "forward-port") || !strncmp(s, "icmp", 4) || !strcmp(s, "mark"))
+			else if (!strcmp(s, "masquerade") || !strcmp(s, "forward-port") || !strncmp(s, "icmp", 4) ||
+				 !strcmp(s, "mark"))
 				e->no_match = true;
 			return;
 		}
@@ -266,7 +323,9 @@ static void limit(struct import *im, struct im_rule *r, const char *s)
 	const char *slash = strchr(s, '/');
 
 	m->text = im_text(im, "limit %s", s);
-	m->rate = (struct im_rate){ .counts = IM_COUNTS_ALL, .exact = true, .n = strtoul(s, NULL, 10), .burst = 5, .seconds = 1 };
+	m->rate = (struct im_rate){
+		.counts = IM_COUNTS_ALL, .exact = true, .n = strtoul(s, NULL, 10), .burst = 5, .seconds = 1
+	};
 	if (slash && slash[1] == 'm')
 		m->rate.seconds = 60;
 	else if (slash && slash[1] == 'h')
@@ -294,7 +353,9 @@ static void put_entry(struct import *im, struct im_chain *c, const struct entry 
 	if (e->mac)
 		im_match(im, r, IM_MAYBE, false)->text = "the MAC address";
 	if (e->proto && strcmp(e->proto, "tcp"))
-		im_match(im, r, IM_PROTO, false)->value = !strcmp(e->proto, "udp") ? 17 : !strcmp(e->proto, "icmp") ? 1 : 255;
+		im_match(im, r, IM_PROTO, false)->value = !strcmp(e->proto, "udp")    ? 17
+							  : !strcmp(e->proto, "icmp") ? 1
+										      : 255;
 	else if (e->proto)
 		im_match(im, r, IM_PROTO, false)->value = 6;
 	if (e->port && *e->port && !ports(im, r, IM_PORT, e->port))
@@ -306,7 +367,8 @@ static void put_entry(struct import *im, struct im_chain *c, const struct entry 
 	im_rule_insert(im, c, c->n, r);
 }
 
-static struct im_rule *last(struct import *im, struct im_chain *c, struct im_place at, const char *text, enum im_action action)
+static struct im_rule *last(struct import *im, struct im_chain *c, struct im_place at, const char *text,
+			    enum im_action action)
 {
 	struct im_rule *r = im_rule_new(im, at, text);
 
@@ -321,7 +383,9 @@ static void put_zone(struct im_reader *r, struct zone *z)
 	struct import *im = r->im;
 	struct im_chain *c = im_chain_made(im, IM_BOTH, "firewalld", im_text(im, "zone %s", z->name));
 	struct entry **v = im_alloc(im, (z->n + 1) * sizeof(*v));
-	enum im_action end = !strcmp(z->target, "ACCEPT") ? IM_ACCEPT : !strcmp(z->target, "DROP") ? IM_DROP : IM_REJECT;
+	enum im_action end = !strcmp(z->target, "ACCEPT") ? IM_ACCEPT
+			     : !strcmp(z->target, "DROP") ? IM_DROP
+							  : IM_REJECT;
 
 	for (size_t i = 0; i < z->n; i++)
 		v[i] = &z->v[i];
@@ -351,12 +415,15 @@ static void assume_stock(struct im_reader *r, struct zone *z)
 	for (size_t i = 0; i < z->n; i++)
 		if (!strcmp(z->v[i].key, "-service ssh"))
 			return;
-	e = entry(r, z, (struct im_place){ r->path, 0 }, im_text(r->im, "zone %s has the service ssh from the start", z->name), "");
+	e = entry(r, z, (struct im_place){ r->path, 0 },
+		  im_text(r->im, "zone %s has the service ssh from the start", z->name), "");
 	e->port = "22";
 	e->proto = "tcp";
 	e->stock = true;
-	im_say(r->im, (struct im_place){ r->path, z->n > 1 ? z->v[0].at.line : 1 }, IM_NOTE, "what zone %s holds besides is not in this "
-	       "text; it is taken to be as firewalld ships it, with the service ssh", z->name);
+	im_say(r->im, (struct im_place){ r->path, z->n > 1 ? z->v[0].at.line : 1 }, IM_NOTE,
+	       "what zone %s holds besides is not in this "
+	       "text; it is taken to be as firewalld ships it, with the service ssh",
+	       z->name);
 }
 
 static void put_all(struct im_reader *r)
@@ -374,7 +441,8 @@ static void put_all(struct im_reader *r)
 	c->policy = IM_REJECT;
 	im->families = IM_BOTH;
 	im_match(im, last(im, c, (struct im_place){ 0 }, "", IM_ACCEPT), IM_IFACE, false)->text = "lo";
-	im_match(im, last(im, c, (struct im_place){ 0 }, "", IM_ACCEPT), IM_STATE, false)->value = IM_ESTABLISHED | IM_RELATED;
+	im_match(im, last(im, c, (struct im_place){ 0 }, "", IM_ACCEPT), IM_STATE, false)->value =
+		IM_ESTABLISHED | IM_RELATED;
 	im_match(im, last(im, c, (struct im_place){ 0 }, "", IM_DROP), IM_STATE, false)->value = IM_INVALID;
 	for (size_t i = 0; i < f->nzones; i++)
 		for (size_t k = 0; k < f->zone[i]->nsources; k++) {
@@ -398,7 +466,8 @@ static void put_all(struct im_reader *r)
 		put_zone(r, f->zone[i]);
 	}
 	if (f->permanent && !f->reload)
-		im_say(im, f->permanent_at, IM_NOTE, "--permanent alone changes nothing that runs, and no `firewall-cmd --reload` follows here; "
+		im_say(im, f->permanent_at, IM_NOTE,
+		       "--permanent alone changes nothing that runs, and no `firewall-cmd --reload` follows here; "
 		       "imported as if it did");
 }
 
@@ -440,11 +509,13 @@ static void add_iface(struct import *im, struct zone *z, const char *name)
 
 static void add_source(struct im_reader *r, struct zone *z, struct im_place at, const char *text, const char *s)
 {
-	*im_push(r->im, z->source, z->nsources) = (struct entry){ .at = at, .text = im_copy(r->im, text, strlen(text)), .source = s };
+	*im_push(r->im, z->source, z->nsources) =
+		(struct entry){ .at = at, .text = im_copy(r->im, text, strlen(text)), .source = s };
 }
 
 /* One option that adds, removes or sets something. */
-static bool option(struct im_reader *r, struct im_place at, const char *text, char **w, size_t n, size_t *i, const char *zone_name)
+static bool option(struct im_reader *r, struct im_place at, const char *text, char **w, size_t n, size_t *i,
+		   const char *zone_name)
 {
 	struct fwd *f = r->of_dialect;
 	const char *v;
@@ -464,7 +535,8 @@ static bool option(struct im_reader *r, struct im_place at, const char *text, ch
 		e->proto = strchr(v, '/') ? strchr(v, '/') + 1 : "tcp";
 	} else if ((v = option_value(w, n, i, "--add-source")) || (v = option_value(w, n, i, "--change-source"))) {
 		add_source(r, zone(r, zone_name), at, text, v);
-	} else if ((v = option_value(w, n, i, "--add-interface")) || (v = option_value(w, n, i, "--change-interface"))) {
+	} else if ((v = option_value(w, n, i, "--add-interface")) ||
+		   (v = option_value(w, n, i, "--change-interface"))) {
 		add_iface(r->im, zone(r, zone_name), v);
 	} else if ((v = option_value(w, n, i, "--remove-service"))) {
 		remove_entry(zone(r, zone_name), r, at, text, im_text(r->im, "service %s", v));
@@ -491,7 +563,8 @@ static void other_option(struct im_reader *r, struct im_place at, const char *s)
 	if (!strncmp(s, "--direct", 8) || !strcmp(s, "--passthrough"))
 		im_say(r->im, at, IM_DANGER, "a direct rule is not carried; import what `iptables-save` prints for it");
 	else if (!strncmp(s, "--add-masquerade", 16) || !strncmp(s, "--add-forward", 13))
-		im_say(r->im, at, IM_LOSS, "changes addresses or forwards; mxdp does not: leave firewalld in place for it");
+		im_say(r->im, at, IM_LOSS,
+		       "changes addresses or forwards; mxdp does not: leave firewalld in place for it");
 	else if (!strncmp(s, "--add-icmp", 10))
 		im_say(r->im, at, IM_LOSS, "is about ICMP, which passes mxdp; leave firewalld in place for it");
 	else if (!strncmp(s, "--add-", 6) || !strncmp(s, "--remove-", 9) || !strncmp(s, "--policy", 8))
@@ -538,7 +611,7 @@ static void command(struct im_reader *r, struct im_place at, const char *text, c
 
 /* ---- --list-all ---- */
 
-static void each_word(struct im_reader *r, struct im_place at, const char *s, const char *values, const char *what)
+static void each_word(struct im_reader *r, struct im_place at, const char *values, const char *what)
 {
 	struct fwd *f = r->of_dialect;
 	char **w;
@@ -556,7 +629,6 @@ static void each_word(struct im_reader *r, struct im_place at, const char *s, co
 		else if (!strcmp(what, "interfaces"))
 			add_iface(r->im, f->listing, w[i]);
 	}
-	(void)s;
 }
 
 static bool line(struct im_reader *r, struct im_place at, const char *s)
@@ -588,12 +660,13 @@ static bool line(struct im_reader *r, struct im_place at, const char *s)
 		size_t n = strlen(what[i]);
 
 		if (!strncmp(s, what[i], n) && s[n] == ':') {
-			each_word(r, at, s, s + n + 1, what[i]);
+			each_word(r, at, s + n + 1, what[i]);
 			return true;
 		}
 	}
 	if (!strncmp(s, "masquerade: yes", 15) || (!strncmp(s, "forward-ports: ", 15) && s[15]))
-		im_say(r->im, at, IM_LOSS, "changes addresses or forwards; mxdp does not: leave firewalld in place for it");
+		im_say(r->im, at, IM_LOSS,
+		       "changes addresses or forwards; mxdp does not: leave firewalld in place for it");
 	return strchr(s, ':') != NULL;
 }
 
@@ -641,7 +714,8 @@ static bool next_element(struct im_reader *r, const char **s, unsigned int *numb
 
 			if (!end)
 				return false;
-			*im_push(r->im, e->word, e->n) = im_text(r->im, "%.*s=%.*s", (int)k, p, (int)(end - value), value);
+			*im_push(r->im, e->word, e->n) =
+				im_text(r->im, "%.*s=%.*s", (int)k, p, (int)(end - value), value);
 			p = end + 1;
 			continue;
 		}
@@ -692,7 +766,8 @@ static void zone_element(struct im_reader *r, struct zone *z, const struct eleme
 		else
 			im_say(r->im, e->at, IM_LOSS, "a source by its MAC address is not carried");
 	} else if (!strcmp(e->name, "masquerade") || !strcmp(e->name, "forward-port")) {
-		im_say(r->im, e->at, IM_LOSS, "changes addresses or forwards; mxdp does not: leave firewalld in place for it");
+		im_say(r->im, e->at, IM_LOSS,
+		       "changes addresses or forwards; mxdp does not: leave firewalld in place for it");
 	} else if (!strncmp(e->name, "icmp-block", 10)) {
 		im_say(r->im, e->at, IM_LOSS, "is about ICMP, which passes mxdp; leave firewalld in place for it");
 	}

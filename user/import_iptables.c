@@ -44,7 +44,8 @@ static void set_hook(struct im_chain *c)
 		int priority;
 	} base[] = {
 		{ "raw", "PREROUTING", IM_PREROUTING, -300 }, { "mangle", "PREROUTING", IM_PREROUTING, -150 },
-		{ "mangle", "INPUT", IM_INPUT, -150 }, { "filter", "INPUT", IM_INPUT, 0 }, { "security", "INPUT", IM_INPUT, 50 },
+		{ "mangle", "INPUT", IM_INPUT, -150 },	      { "filter", "INPUT", IM_INPUT, 0 },
+		{ "security", "INPUT", IM_INPUT, 50 },
 	};
 	static const char *const elsewhere[] = { "OUTPUT", "FORWARD", "POSTROUTING", "PREROUTING", "INPUT" };
 
@@ -106,8 +107,10 @@ static void __attribute__((format(printf, 2, 3))) wrong(struct args *a, const ch
 	s = xvasprintf(fmt, ap);
 	va_end(ap);
 	if (!a->broken)
-		im_say(im_of(a), a->at, IM_DANGER, "%s: iptables would refuse this line, and nothing of it is carried; mend it and import "
-		       "again", s);
+		im_say(im_of(a), a->at, IM_DANGER,
+		       "%s: iptables would refuse this line, and nothing of it is carried; mend it and import "
+		       "again",
+		       s);
 	a->broken = true;
 }
 
@@ -138,11 +141,6 @@ static void addresses(struct args *a, enum im_kind kind)
 		wrong(a, "no address in \"%s\"", s);
 }
 
-static void range(struct args *a, enum im_kind kind)
-{
-	addresses(a, kind);
-}
-
 static void ports(struct args *a, enum im_kind kind)
 {
 	const char *s = value(a);
@@ -167,9 +165,10 @@ static unsigned int protocol_number(const char *s)
 		const char *name;
 		unsigned int nr;
 	} names[] = {
-		{ "tcp", 6 }, { "udp", 17 }, { "icmp", 1 }, { "icmpv6", 58 }, { "ipv6-icmp", 58 }, { "all", 0 }, { "any", 0 },
-		{ "sctp", 132 }, { "gre", 47 }, { "esp", 50 }, { "ah", 51 }, { "igmp", 2 }, { "udplite", 136 }, { "dccp", 33 },
-		{ "ipencap", 4 }, { "ipv6", 41 }, { "vrrp", 112 }, { "ospf", 89 }, { "mh", 135 }, { "ip", 0 },
+		{ "tcp", 6 },	{ "udp", 17 },	 { "icmp", 1 },	     { "icmpv6", 58 }, { "ipv6-icmp", 58 },
+		{ "all", 0 },	{ "any", 0 },	 { "sctp", 132 },    { "gre", 47 },    { "esp", 50 },
+		{ "ah", 51 },	{ "igmp", 2 },	 { "udplite", 136 }, { "dccp", 33 },   { "ipencap", 4 },
+		{ "ipv6", 41 }, { "vrrp", 112 }, { "ospf", 89 },     { "mh", 135 },    { "ip", 0 },
 	};
 
 	if (all_digits(s, strlen(s)) && strlen(s) < 4)
@@ -244,10 +243,21 @@ static void icmp6_type(struct args *a)
 		const char *name;
 		unsigned int nr;
 	} names[] = {
-		{ "router-solicitation", 133 }, { "router-advertisement", 134 }, { "neighbour-solicitation", 135 },
-		{ "neighbor-solicitation", 135 }, { "neighbour-advertisement", 136 }, { "neighbor-advertisement", 136 },
-		{ "redirect", 137 }, { "echo-request", 128 }, { "ping", 128 }, { "echo-reply", 129 }, { "pong", 129 },
-		{ "destination-unreachable", 1 }, { "packet-too-big", 2 }, { "time-exceeded", 3 }, { "ttl-exceeded", 3 },
+		{ "router-solicitation", 133 },
+		{ "router-advertisement", 134 },
+		{ "neighbour-solicitation", 135 },
+		{ "neighbor-solicitation", 135 },
+		{ "neighbour-advertisement", 136 },
+		{ "neighbor-advertisement", 136 },
+		{ "redirect", 137 },
+		{ "echo-request", 128 },
+		{ "ping", 128 },
+		{ "echo-reply", 129 },
+		{ "pong", 129 },
+		{ "destination-unreachable", 1 },
+		{ "packet-too-big", 2 },
+		{ "time-exceeded", 3 },
+		{ "ttl-exceeded", 3 },
 		{ "parameter-problem", 4 },
 	};
 	const char *s = value(a);
@@ -386,8 +396,13 @@ static void recent_end(struct args *a, bool asks, bool counts, bool no, unsigned
 		return;
 	}
 	m = match(a, IM_RATE);
-	m->rate = (struct im_rate){ .counts = IM_COUNTS_SOURCE, .over = true, .n = hits > 1 ? hits - 1 : 1,
-				    .seconds = seconds ? seconds : 60, .burst = hits > 1 ? hits - 1 : 1, .len4 = 32, .len6 = 128 };
+	m->rate = (struct im_rate){ .counts = IM_COUNTS_SOURCE,
+				    .over = true,
+				    .n = hits > 1 ? hits - 1 : 1,
+				    .seconds = seconds ? seconds : 60,
+				    .burst = hits > 1 ? hits - 1 : 1,
+				    .len4 = 32,
+				    .len6 = 128 };
 	m->text = im_text(im_of(a), "-m recent (%lu in %lu seconds)", hits, seconds);
 }
 
@@ -407,8 +422,8 @@ static void recent(struct args *a)
 		if (!strcmp(o, "--rcheck") || !strcmp(o, "--update") || !strcmp(o, "--remove")) {
 			asks = true;
 			no |= here;
-		} else if (!strcmp(o, "--set") || !strcmp(o, "--rsource") || !strcmp(o, "--rttl") || !strcmp(o, "--reap") ||
-			   !strcmp(o, "--rdest")) {
+		} else if (!strcmp(o, "--set") || !strcmp(o, "--rsource") || !strcmp(o, "--rttl") ||
+			   !strcmp(o, "--reap") || !strcmp(o, "--rdest")) {
 			;
 		} else if ((!strcmp(o, "--name") || !strcmp(o, "--mask")) && a->i + 1 < a->n) {
 			a->i++;
@@ -450,8 +465,9 @@ static void address_type(struct args *a, bool destination)
 	}
 	/* what comes in for this host goes to an address of it */
 	if ((strstr(s, "LOCAL") != NULL) == a->no)
-		match(a, IM_NEVER)->text = "is about packets to groups or to other hosts, and a TCP connection to this host is none; "
-					   "nothing to do";
+		match(a, IM_NEVER)->text =
+			"is about packets to groups or to other hosts, and a TCP connection to this host is none; "
+			"nothing to do";
 }
 
 static void policy(struct args *a)
@@ -459,8 +475,9 @@ static void policy(struct args *a)
 	const char *s = value(a);
 
 	if ((strcmp(s, "ipsec") == 0) != a->no)
-		match(a, IM_NEVER)->text = "is about packets out of an IPsec tunnel; those come out behind mxdp and are judged by the "
-					   "old firewall alone";
+		match(a, IM_NEVER)->text =
+			"is about packets out of an IPsec tunnel; those come out behind mxdp and are judged by the "
+			"old firewall alone";
 }
 
 /* ---- the table of options ---- */
@@ -482,7 +499,8 @@ static void unknown_option(struct args *a, const char *o)
 	/* behind the target they are the target's */
 	if (a->rule->action != IM_CONTINUE || a->rule->target)
 		return;
-	maybe(a, im_text(im_of(a), "\"%s%s%s%s\"", a->module ? "-m " : "", a->module ? a->module : "", a->module ? " " : "", s));
+	maybe(a, im_text(im_of(a), "\"%s%s%s%s\"", a->module ? "-m " : "", a->module ? a->module : "",
+			 a->module ? " " : "", s));
 }
 
 static bool is(const char *s, const char *one, const char *other)
@@ -494,8 +512,9 @@ static bool is(const char *s, const char *one, const char *other)
 static void module(struct args *a)
 {
 	static const char *const plain[] = {
-		"tcp", "udp", "icmp", "icmp6", "icmpv6", "multiport", "mport", "state", "conntrack", "comment", "limit", "hashlimit",
-		"connlimit", "set", "iprange", "addrtype", "recent", "policy", "pkttype", "rpfilter", "rt",
+		"tcp",	   "udp",	"icmp",	   "icmp6",  "icmpv6",	  "multiport", "mport",
+		"state",   "conntrack", "comment", "limit",  "hashlimit", "connlimit", "set",
+		"iprange", "addrtype",	"recent",  "policy", "pkttype",	  "rpfilter",  "rt",
 	};
 	const char *name = next(a);
 
@@ -522,13 +541,15 @@ static void target(struct args *a, bool go)
 		const char *name;
 		enum im_action action;
 	} verdicts[] = {
-		{ "ACCEPT", IM_ACCEPT }, { "DROP", IM_DROP }, { "REJECT", IM_REJECT }, { "RETURN", IM_RETURN }, { "TARPIT", IM_DROP },
-		{ "CHAOS", IM_DROP }, { "DELUDE", IM_DROP }, { "NOTRACK", IM_NOTRACK },
+		{ "ACCEPT", IM_ACCEPT }, { "DROP", IM_DROP },  { "REJECT", IM_REJECT }, { "RETURN", IM_RETURN },
+		{ "TARPIT", IM_DROP },	 { "CHAOS", IM_DROP }, { "DELUDE", IM_DROP },	{ "NOTRACK", IM_NOTRACK },
 	};
 	static const char *const passing[] = {
-		"LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "SET", "TRACE", "AUDIT", "TCPMSS", "TOS", "DSCP", "CLASSIFY", "CT", "TTL",
-		"HL", "SECMARK", "CONNSECMARK", "CHECKSUM", "ECN", "IDLETIMER", "LED", "TEE", "TCPOPTSTRIP", "RATEEST", "HMARK", "DNAT",
-		"SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "SYNPROXY", "NFQUEUE", "QUEUE", "TPROXY",
+		"LOG",	    "NFLOG",	   "ULOG",	  "MARK",     "CONNMARK", "SET",       "TRACE",
+		"AUDIT",    "TCPMSS",	   "TOS",	  "DSCP",     "CLASSIFY", "CT",	       "TTL",
+		"HL",	    "SECMARK",	   "CONNSECMARK", "CHECKSUM", "ECN",	  "IDLETIMER", "LED",
+		"TEE",	    "TCPOPTSTRIP", "RATEEST",	  "HMARK",    "DNAT",	  "SNAT",      "MASQUERADE",
+		"REDIRECT", "NETMAP",	   "SYNPROXY",	  "NFQUEUE",  "QUEUE",	  "TPROXY",
 	};
 	const char *name = next(a);
 
@@ -555,9 +576,9 @@ static bool plain_option(struct args *a, const char *o)
 	else if (is(o, "-d", "--destination") || is(o, "--dst", NULL))
 		addresses(a, IM_DEST);
 	else if (is(o, "--src-range", NULL))
-		range(a, IM_SOURCE);
+		addresses(a, IM_SOURCE);
 	else if (is(o, "--dst-range", NULL))
-		range(a, IM_DEST);
+		addresses(a, IM_DEST);
 	else if (is(o, "--dport", "--destination-port") || is(o, "--dports", "--destination-ports"))
 		ports(a, IM_PORT);
 	else if (is(o, "--sport", "--source-port") || is(o, "--sports", "--source-ports"))
@@ -580,8 +601,6 @@ static bool plain_option(struct args *a, const char *o)
 		policy(a);
 	else if (is(o, "--rt-type", NULL) && a->i < a->n && !strcmp(a->w[a->i], "0"))
 		match(a, IM_NEVER)->text = next(a) ? "source routing is dropped by mxdp itself; nothing to do" : "";
-	else if (is(o, "-i", "--in-interface"))
-		match(a, IM_IFACE)->text = "";
 	else
 		return false;
 	return true;
@@ -650,8 +669,8 @@ static bool sound(struct args *a)
 	for (size_t i = 0; i < a->rule->n; i++) {
 		enum im_kind k = a->rule->m[i].kind;
 
-		if ((k == IM_PORT || k == IM_SPORT || k == IM_FLAGS) && (a->proto_no || (a->proto != 6 && a->proto != 17 &&
-										       a->proto != 132 && a->proto != 33))) {
+		if ((k == IM_PORT || k == IM_SPORT || k == IM_FLAGS) &&
+		    (a->proto_no || (a->proto != 6 && a->proto != 17 && a->proto != 132 && a->proto != 33))) {
 			wrong(a, "ports without `-p tcp` or `-p udp`");
 			return false;
 		}
@@ -719,8 +738,10 @@ static void delete_rule(struct args *a, struct im_chain *c)
 		if (nr >= 1 && nr <= c->n)
 			im_rule_remove(c, nr - 1);
 		else
-			im_say(im_of(a), a->at, IM_NOTE, "deletes rule %zu of %s, and there is no such rule here: the number is of a list "
-			       "that is not in this text", nr, c->name);
+			im_say(im_of(a), a->at, IM_NOTE,
+			       "deletes rule %zu of %s, and there is no such rule here: the number is of a list "
+			       "that is not in this text",
+			       nr, c->name);
 		return;
 	}
 	for (size_t i = 0; i < c->n; i++) {
@@ -739,16 +760,19 @@ static void flush(struct args *a, const char *name)
 	for (size_t i = 0; i < im_of(a)->nchains; i++) {
 		struct im_chain *c = im_of(a)->chain[i];
 
-		for (size_t k = 0; c->families == a->family && !strcmp(c->table, a->table) && (!name || !strcmp(c->name, name)) &&
-				   k < c->n; k++) {
+		for (size_t k = 0; c->families == a->family && !strcmp(c->table, a->table) &&
+				   (!name || !strcmp(c->name, name)) && k < c->n;
+		     k++) {
 			bare += c->rule[k]->bare;
 			gone++;
 		}
 	}
 	/* rules that stand as lines of a file are loaded by another command than the one that flushes */
 	if (bare) {
-		im_say(im_of(a), a->at, IM_NOTE, "flushes the rules that are loaded; the %zu rules of this text are taken to be loaded "
-		       "after it", gone);
+		im_say(im_of(a), a->at, IM_NOTE,
+		       "flushes the rules that are loaded; the %zu rules of this text are taken to be loaded "
+		       "after it",
+		       gone);
 		return;
 	}
 	if (gone)
@@ -792,8 +816,8 @@ static void find_table(struct args *a)
 static void cut_redirections(struct args *a)
 {
 	for (size_t i = 0; i < a->n; i++)
-		if (!strcmp(a->w[i], ">") || !strcmp(a->w[i], ">>") || !strcmp(a->w[i], "2>") || !strcmp(a->w[i], "2>&1") ||
-		    !strcmp(a->w[i], "&>"))
+		if (!strcmp(a->w[i], ">") || !strcmp(a->w[i], ">>") || !strcmp(a->w[i], "2>") ||
+		    !strcmp(a->w[i], "2>&1") || !strcmp(a->w[i], "&>"))
 			a->n = i;
 }
 
@@ -804,7 +828,8 @@ static bool iptables(struct args *a)
 
 	find_table(a);
 	cut_redirections(a);
-	while (a->i < a->n && (is(a->w[a->i], "-w", "--wait") || is(a->w[a->i], "-v", "-n") || is(a->w[a->i], "-4", "-6"))) {
+	while (a->i < a->n &&
+	       (is(a->w[a->i], "-w", "--wait") || is(a->w[a->i], "-v", "-n") || is(a->w[a->i], "-4", "-6"))) {
 		a->i++;
 		if (a->i < a->n && all_digits(a->w[a->i], strlen(a->w[a->i])))
 			a->i++;
@@ -817,8 +842,9 @@ static bool iptables(struct args *a)
 		flush(a, name);
 		return true;
 	}
-	if (o[1] == 'L' || o[1] == 'S' || o[1] == 'n' || o[1] == 'v' || is(o, "--list", "--list-rules") || is(o, "-Z", "--zero") ||
-	    is(o, "-X", "--delete-chain") || is(o, "-V", "--version") || is(o, "-h", "--help") || is(o, "-E", "-C"))
+	if (o[1] == 'L' || o[1] == 'S' || o[1] == 'n' || o[1] == 'v' || is(o, "--list", "--list-rules") ||
+	    is(o, "-Z", "--zero") || is(o, "-X", "--delete-chain") || is(o, "-V", "--version") ||
+	    is(o, "-h", "--help") || is(o, "-E", "-C"))
 		return true;
 	if (!name)
 		return false;
@@ -852,18 +878,28 @@ static void say_saving(struct im_reader *r, struct im_place at, const char *comm
 	bool six = command[2] == '6';
 
 	if (!strcmp(where, "sudo") || !strchr(where, '/'))
-		im_say(r->im, at, IM_NOTE, "save into the wrong file: this writes to a file called \"%s\" in the working directory, and no "
-		       "boot reads that; mxdp writes its own rules file", where);
+		im_say(r->im, at, IM_NOTE,
+		       "save into the wrong file: this writes to a file called \"%s\" in the working directory, and no "
+		       "boot reads that; mxdp writes its own rules file",
+		       where);
 	if (nat)
-		im_say(r->im, at, IM_NOTE, "save into the wrong file: this writes the nat table alone, so that no filter rule is in %s after a "
-		       "reboot; mxdp writes its own rules file, for both families", where);
+		im_say(r->im, at, IM_NOTE,
+		       "save into the wrong file: this writes the nat table alone, so that no filter rule is in %s "
+		       "after a "
+		       "reboot; mxdp writes its own rules file, for both families",
+		       where);
 	if (!six && (holds_word(where, "v6") || holds_word(where, "ip6")))
-		im_say(r->im, at, IM_NOTE, "save into the wrong file: this writes IPv4 rules to %s, which is for IPv6, so that IPv6 has no rules "
-		       "after a reboot; mxdp writes its own rules file, for both families", where);
+		im_say(r->im, at, IM_NOTE,
+		       "save into the wrong file: this writes IPv4 rules to %s, which is for IPv6, so that IPv6 has no "
+		       "rules "
+		       "after a reboot; mxdp writes its own rules file, for both families",
+		       where);
 	else if (six && (holds_word(where, "v4") || (holds_word(where, "iptables") && !holds_word(where, "ip6") &&
 						     !holds_word(where, "v6"))))
-		im_say(r->im, at, IM_NOTE, "save into the wrong file: this writes IPv6 rules to %s, which is for IPv4; mxdp writes its own "
-		       "rules file, for both families", where);
+		im_say(r->im, at, IM_NOTE,
+		       "save into the wrong file: this writes IPv6 rules to %s, which is for IPv4; mxdp writes its own "
+		       "rules file, for both families",
+		       where);
 }
 
 static void save(struct im_reader *r, struct im_place at, char **w, size_t n)
@@ -901,7 +937,8 @@ static void ipset(struct im_reader *r, struct im_place at, char **w, size_t n)
 		return;
 	s = im_set(im, "ipset", w[i + 1], true);
 	if (is(w[i], "create", "-N") || is(w[i], "n", NULL)) {
-		s->known |= i + 2 < n && (!strncmp(w[i + 2], "hash:ip", 7) || !strncmp(w[i + 2], "hash:net", 8)) && !strchr(w[i + 2], ',');
+		s->known |= i + 2 < n && (!strncmp(w[i + 2], "hash:ip", 7) || !strncmp(w[i + 2], "hash:net", 8)) &&
+			    !strchr(w[i + 2], ',');
 		if (s->known && !s->addrs.n[0] && !s->addrs.n[1])
 			s->addrs.sorted = true;
 	} else if (is(w[i], "add", "-A")) {
@@ -909,7 +946,8 @@ static void ipset(struct im_reader *r, struct im_place at, char **w, size_t n)
 			im_say(im, at, IM_LOSS, "\"%s\" is not an address; left out of the set %s", w[i + 2], s->name);
 		for (size_t k = i + 3; k < n; k++)
 			if (!strcmp(w[k], "nomatch"))
-				im_say(im, at, IM_DANGER, "\"nomatch\" is not carried: %s counts as in the set %s", w[i + 2], s->name);
+				im_say(im, at, IM_DANGER, "\"nomatch\" is not carried: %s counts as in the set %s",
+				       w[i + 2], s->name);
 		if (i + 2 < n && (s->addrs.n[0] || s->addrs.n[1]))
 			s->known = true;
 	}
@@ -957,7 +995,8 @@ static bool listing(struct im_reader *r, struct im_place at, const char *s)
 {
 	if (!strncmp(s, "Chain ", 6) && strstr(s, "(policy ")) {
 		if (!strncmp(s + 6, "INPUT", 5))
-			im_say(r->im, at, IM_NOTE, "a listing of `iptables -L` is not read, for it does not say everything; import what "
+			im_say(r->im, at, IM_NOTE,
+			       "a listing of `iptables -L` is not read, for it does not say everything; import what "
 			       "`iptables-save` prints");
 		r->im->prose++;
 		return true;
@@ -998,7 +1037,9 @@ static bool line(struct im_reader *r, struct im_place at, const char *s)
 	a.n = im_plain(r->im, s, &a.w);
 	for (size_t i = 0; i < a.n; i++)
 		if (strchr(a.w[i], '$')) {
-			im_say(r->im, at, IM_LOSS, "\"%.80s\" is not known from here, so the rule is left out; write its value in its place",
+			im_say(r->im, at, IM_LOSS,
+			       "\"%.80s\" is not known from here, so the rule is left out; write its value in its "
+			       "place",
 			       a.w[i]);
 			r->im->understood++;
 			return true;
@@ -1015,8 +1056,21 @@ static bool line(struct im_reader *r, struct im_place at, const char *s)
 static bool is_command(const char *name)
 {
 	static const char *const names[] = {
-		"iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy", "iptables-nft", "ip6tables-nft", "iptables-save",
-		"ip6tables-save", "iptables-restore", "ip6tables-restore", "iptables-apply", "ipset", "firewall-cmd", "ufw", "nft",
+		"iptables",
+		"ip6tables",
+		"iptables-legacy",
+		"ip6tables-legacy",
+		"iptables-nft",
+		"ip6tables-nft",
+		"iptables-save",
+		"ip6tables-save",
+		"iptables-restore",
+		"ip6tables-restore",
+		"iptables-apply",
+		"ipset",
+		"firewall-cmd",
+		"ufw",
+		"nft",
 		"netfilter-persistent",
 	};
 
@@ -1044,7 +1098,8 @@ static void command(struct im_reader *r, struct im_place at, const char *text, c
 		return;
 	} else if (!strcmp(w[0], "ufw") || !strcmp(w[0], "firewall-cmd") || !strcmp(w[0], "nft")) {
 		if (n > 1 && !strchr(t->told, *w[0]))
-			im_say(r->im, at, IM_NOTE, "commands of another firewall begin here: `mxdp import %s` reads those",
+			im_say(r->im, at, IM_NOTE,
+			       "commands of another firewall begin here: `mxdp import %s` reads those",
 			       *w[0] == 'f' ? "firewalld" : w[0]);
 		if (n > 1 && !strchr(t->told, *w[0]))
 			t->told[strlen(t->told)] = *w[0];

@@ -114,8 +114,8 @@ static void tokens(struct nft *p, const char *s, unsigned int line)
 				n--;
 			token(p, s, n, line, false, false);
 			s += n;
-		} else if (!strncmp(s, "==", 2) || !strncmp(s, "!=", 2) || !strncmp(s, "<=", 2) || !strncmp(s, ">=", 2) ||
-			   !strncmp(s, "<<", 2) || !strncmp(s, ">>", 2)) {
+		} else if (!strncmp(s, "==", 2) || !strncmp(s, "!=", 2) || !strncmp(s, "<=", 2) ||
+			   !strncmp(s, ">=", 2) || !strncmp(s, "<<", 2) || !strncmp(s, ">>", 2)) {
 			token(p, s, 2, line, false, false);
 			s += 2;
 		} else {
@@ -273,7 +273,8 @@ static void parse_value(struct nft *p, struct value *v)
 		v->no = true;
 	else if (accept(p, "==") || accept(p, "eq"))
 		;
-	else if (at(p, "<") || at(p, "<=") || at(p, ">") || at(p, ">=") || at(p, "lt") || at(p, "gt") || at(p, "le") || at(p, "ge"))
+	else if (at(p, "<") || at(p, "<=") || at(p, ">") || at(p, ">=") || at(p, "lt") || at(p, "gt") || at(p, "le") ||
+		 at(p, "ge"))
 		v->op = word(p);
 	if (accept(p, "{")) {
 		parse_list(p, v);
@@ -298,7 +299,9 @@ static void parse_value(struct nft *p, struct value *v)
 
 static bool is_verdict(const struct nft *p)
 {
-	static const char *const words[] = { "accept", "drop", "reject", "jump", "goto", "return", "continue", "queue" };
+	static const char *const words[] = {
+		"accept", "drop", "reject", "jump", "goto", "return", "continue", "queue"
+	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (at(p, words[i]))
@@ -384,8 +387,11 @@ static void port_match(struct nft *p, struct im_rule *r, const struct value *v, 
 			return;
 		}
 		if (v->op)
-			one = (struct port_range){ v->op[0] == '<' || v->op[0] == 'l' ? 0 : one.lo + !(v->op[1] == '=' || v->op[1] == 'e'),
-						   v->op[0] == '<' || v->op[0] == 'l' ? one.hi - !(v->op[1] == '=' || v->op[1] == 'e') : 65535 };
+			one = (struct port_range){
+				v->op[0] == '<' || v->op[0] == 'l' ? 0 : one.lo + !(v->op[1] == '=' || v->op[1] == 'e'),
+				v->op[0] == '<' || v->op[0] == 'l' ? one.hi - !(v->op[1] == '=' || v->op[1] == 'e')
+								   : 65535
+			};
 		im_match_ports(im_of(p), m, one.lo, one.hi);
 	}
 	if (!v->n || v->unknown) {
@@ -466,8 +472,9 @@ static unsigned int protocol_number(const char *s)
 	static const struct {
 		const char *name;
 		unsigned int nr;
-	} names[] = { { "tcp", 6 }, { "udp", 17 }, { "icmp", 1 }, { "icmpv6", 58 }, { "ipv6-icmp", 58 }, { "sctp", 132 }, { "gre", 47 },
-		      { "esp", 50 }, { "ah", 51 }, { "igmp", 2 }, { "udplite", 136 }, { "dccp", 33 }, { "vrrp", 112 }, { "ospf", 89 } };
+	} names[] = { { "tcp", 6 },	  { "udp", 17 },  { "icmp", 1 },   { "icmpv6", 58 }, { "ipv6-icmp", 58 },
+		      { "sctp", 132 },	  { "gre", 47 },  { "esp", 50 },   { "ah", 51 },     { "igmp", 2 },
+		      { "udplite", 136 }, { "dccp", 33 }, { "vrrp", 112 }, { "ospf", 89 } };
 
 	if (all_digits(s, strlen(s)) && strlen(s) < 4)
 		return atoi(s);
@@ -586,7 +593,8 @@ static void flags_match(struct nft *p, struct im_rule *r)
 /* What a key of `EXPR VALUE` is; NULL when a value behind it is beyond us. */
 static bool key_match(struct nft *p, struct im_rule *r, const char *key, const struct value *v)
 {
-	if (!strcmp(key, "tcp dport") || !strcmp(key, "udp dport") || !strcmp(key, "sctp dport") || !strcmp(key, "th dport")) {
+	if (!strcmp(key, "tcp dport") || !strcmp(key, "udp dport") || !strcmp(key, "sctp dport") ||
+	    !strcmp(key, "th dport")) {
 		if (*key != 't' || key[1] == 'c')
 			im_match(im_of(p), r, IM_PROTO, false)->value = *key == 't' ? 6 : *key == 'u' ? 17 : 132;
 		port_match(p, r, v, IM_PORT);
@@ -618,20 +626,24 @@ static bool key_match(struct nft *p, struct im_rule *r, const char *key, const s
 		im_match(im_of(p), r, IM_PROTO, false)->value = 58;
 	} else if (!strcmp(key, "pkttype")) {
 		if (v->n && (strcmp(v->v[0].part[0], "host") && strcmp(v->v[0].part[0], "unicast")) != v->no)
-			im_match(im_of(p), r, IM_NEVER, false)->text = "is about packets to groups, and a TCP connection is none; nothing to do";
+			im_match(im_of(p), r, IM_NEVER, false)->text =
+				"is about packets to groups, and a TCP connection is none; nothing to do";
 	} else if (!strcmp(key, "fib daddr type")) {
 		if (v->n && (strcmp(v->v[0].part[0], "local") != 0) != v->no)
-			im_match(im_of(p), r, IM_NEVER, false)->text = "is about packets that are not for an address of this host; nothing to do";
+			im_match(im_of(p), r, IM_NEVER, false)->text =
+				"is about packets that are not for an address of this host; nothing to do";
 	} else if (!strcmp(key, "ct status")) {
 		if (!v->n || v->no || (strcmp(v->v[0].part[0], "dnat") && strcmp(v->v[0].part[0], "snat")))
 			return false;
-		im_match(im_of(p), r, IM_NEVER, false)->text = "is about connections whose address was changed; mxdp judges what comes in "
-							       "before that: leave the old firewall in place for it";
+		im_match(im_of(p), r, IM_NEVER, false)->text =
+			"is about connections whose address was changed; mxdp judges what comes in "
+			"before that: leave the old firewall in place for it";
 	} else if (!strncmp(key, "fib saddr", 9) && strstr(key, " oif")) {
 		im_match(im_of(p), r, IM_NEVER, false)->text = IM_WAY_BACK;
 	} else if (!strcmp(key, "ct direction")) {
 		if (v->n && (strcmp(v->v[0].part[0], "original") != 0) != v->no)
-			im_match(im_of(p), r, IM_NEVER, false)->text = "is about replies; those pass mxdp by themselves";
+			im_match(im_of(p), r, IM_NEVER, false)->text =
+				"is about replies; those pass mxdp by themselves";
 	} else {
 		return false;
 	}
@@ -641,13 +653,16 @@ static bool key_match(struct nft *p, struct im_rule *r, const char *key, const s
 /* The words of an expression: "tcp dport", "ip saddr", "iifname"; NULL: none that begins here. */
 static const char *parse_key(struct nft *p)
 {
-	static const char *const two[] = { "tcp", "udp", "th", "ip", "ip6", "icmp", "icmpv6", "ct", "ether", "sctp", "dccp", "arp", "vlan",
-					   "rt", "socket", "ipsec", "osf", "numgen", "jhash", "tunnel", "exthdr", "frag", "udplite", "esp",
-					   "ah", "comp", "hbh", "dst", "mh", "srh", "symhash" };
-	static const char *const one[] = { "iifname", "iif", "oifname", "oif", "l4proto", "nfproto", "protocol", "mark", "pkttype", "skuid",
-					   "skgid", "iiftype", "oiftype", "iifgroup", "oifgroup", "time", "hour", "day", "cpu", "length",
-					   "cgroup", "priority", "rtclassid", "ibrname", "obrname", "ibriport", "obriport", "sdif", "secpath",
-					   "secmark", "random", "iifkind", "oifkind", "sdifname", "bri_iifname" };
+	static const char *const two[] = { "tcp",   "udp",    "th",    "ip",	 "ip6",	   "icmp", "icmpv6",  "ct",
+					   "ether", "sctp",   "dccp",  "arp",	 "vlan",   "rt",   "socket",  "ipsec",
+					   "osf",   "numgen", "jhash", "tunnel", "exthdr", "frag", "udplite", "esp",
+					   "ah",    "comp",   "hbh",   "dst",	 "mh",	   "srh",  "symhash" };
+	static const char *const one[] = { "iifname",  "iif",	   "oifname",  "oif",	   "l4proto",	 "nfproto",
+					   "protocol", "mark",	   "pkttype",  "skuid",	   "skgid",	 "iiftype",
+					   "oiftype",  "iifgroup", "oifgroup", "time",	   "hour",	 "day",
+					   "cpu",      "length",   "cgroup",   "priority", "rtclassid",	 "ibrname",
+					   "obrname",  "ibriport", "obriport", "sdif",	   "secpath",	 "secmark",
+					   "random",   "iifkind",  "oifkind",  "sdifname", "bri_iifname" };
 	size_t was = p->i;
 
 	if (accept(p, "fib")) {
@@ -837,7 +852,8 @@ static void parse_log(struct nft *p, struct im_rule *r)
 		for (size_t i = 0; i < sizeof(with_value) / sizeof(*with_value); i++)
 			if (accept(p, with_value[i])) {
 				word(p);
-				while (accept(p, ",") || at(p, "sequence") || at(p, "options") || at(p, "ether") || at(p, "skuid"))
+				while (accept(p, ",") || at(p, "sequence") || at(p, "options") || at(p, "ether") ||
+				       at(p, "skuid"))
 					if (!peek(p)->end)
 						word(p);
 				more = true;
@@ -892,7 +908,8 @@ static bool plain_statement(struct nft *p, struct im_rule *r)
 		word(p);
 	} else if (accept(p, "limit")) {
 		parse_limit(p, r, IM_COUNTS_ALL, true);
-	} else if (at(p, "add") || at(p, "update") || at(p, "meter") || at(p, "flow") || at(p, "delete") || at(p, "set")) {
+	} else if (at(p, "add") || at(p, "update") || at(p, "meter") || at(p, "flow") || at(p, "delete") ||
+		   at(p, "set")) {
 		parse_dynamic(p, r);
 	} else if (accept(p, "notrack")) {
 		r->action = IM_NOTRACK;
@@ -908,7 +925,8 @@ static bool plain_statement(struct nft *p, struct im_rule *r)
 static void xt(struct nft *p, struct im_rule *r)
 {
 	if (!p->xt_told)
-		im_say(im_of(p), r->at, IM_DANGER, "a rule that iptables made: this listing does not say what it asks for, and so it is not "
+		im_say(im_of(p), r->at, IM_DANGER,
+		       "a rule that iptables made: this listing does not say what it asks for, and so it is not "
 		       "carried; import what `iptables-save` prints instead");
 	p->xt_told = true;
 	unknown(p, r, "an iptables match that nft does not print");
@@ -994,8 +1012,9 @@ static void parse_rule(struct nft *p, struct im_chain *c, size_t where)
 			const char *s = word(p);
 
 			/* statements that lead packets elsewhere; anything else is a question we do not understand */
-			if (!strcmp(s, "masquerade") || !strcmp(s, "snat") || !strcmp(s, "dnat") || !strcmp(s, "redirect") ||
-			    !strcmp(s, "tproxy") || !strcmp(s, "dup") || !strcmp(s, "fwd") || !strcmp(s, "synproxy"))
+			if (!strcmp(s, "masquerade") || !strcmp(s, "snat") || !strcmp(s, "dnat") ||
+			    !strcmp(s, "redirect") || !strcmp(s, "tproxy") || !strcmp(s, "dup") || !strcmp(s, "fwd") ||
+			    !strcmp(s, "synproxy"))
 				r->target = s;
 			else
 				unknown(p, r, im_text(im_of(p), "\"%.60s\"", s));
@@ -1039,7 +1058,8 @@ static int priority(struct nft *p)
 	static const struct {
 		const char *name;
 		int value;
-	} names[] = { { "raw", -300 }, { "mangle", -150 }, { "dstnat", -100 }, { "filter", 0 }, { "security", 50 }, { "srcnat", 100 } };
+	} names[] = { { "raw", -300 }, { "mangle", -150 }, { "dstnat", -100 },
+		      { "filter", 0 }, { "security", 50 }, { "srcnat", 100 } };
 	const char *s = word(p);
 	int v = atoi(s), sign = 0;
 
@@ -1126,8 +1146,8 @@ static void add_elements(struct nft *p, struct nset *s, const struct value *v)
 			continue;
 		if (strstr(s->type, "addr")) {
 			if (!im_addr_word(im_of(p), &s->set->addrs, e->part[0]))
-				im_say(im_of(p), place(p), IM_LOSS, "\"%.60s\" is not an address; left out of the set %s", e->part[0],
-				       s->set->name);
+				im_say(im_of(p), place(p), IM_LOSS,
+				       "\"%.60s\" is not an address; left out of the set %s", e->part[0], s->set->name);
 		} else if (im_port_word(im_of(p), place(p), e->part[0], '-', &one)) {
 			*im_push(im_of(p), s->set->ports, s->set->nports) = one;
 		}
@@ -1175,7 +1195,8 @@ static bool parse_family(struct nft *p)
 	static const struct {
 		const char *name;
 		unsigned int families;
-	} names[] = { { "ip", IM_V4 }, { "ip6", IM_V6 }, { "inet", IM_BOTH }, { "netdev", IM_BOTH }, { "arp", 0 }, { "bridge", 0 } };
+	} names[] = { { "ip", IM_V4 },	     { "ip6", IM_V6 }, { "inet", IM_BOTH },
+		      { "netdev", IM_BOTH }, { "arp", 0 },     { "bridge", 0 } };
 
 	p->families = IM_V4;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -1228,7 +1249,8 @@ static void remove_chains(struct nft *p, const char *name)
 	for (size_t i = 0; i < im->nchains; i++) {
 		struct im_chain *c = im->chain[i];
 
-		if (!strncmp(c->table, "nft ", 4) && (!p->table || (c->families == p->families && !strcmp(c->table + 4, p->table))) &&
+		if (!strncmp(c->table, "nft ", 4) &&
+		    (!p->table || (c->families == p->families && !strcmp(c->table + 4, p->table))) &&
 		    (!name || !strcmp(c->name, name)))
 			c->n = 0;
 	}
@@ -1267,7 +1289,8 @@ static void parse_add(struct nft *p, bool insert)
 		c = chain(p, word(p));
 		if (accept(p, "handle") || accept(p, "position") || accept(p, "index")) {
 			word(p);
-			im_say(im_of(p), place(p), IM_LOSS, "the place by number is of a list that is not here; the rule is put at the %s",
+			im_say(im_of(p), place(p), IM_LOSS,
+			       "the place by number is of a list that is not here; the rule is put at the %s",
 			       insert ? "start" : "end");
 		}
 		parse_rule(p, c, insert ? 0 : c->n);
@@ -1285,7 +1308,8 @@ static void parse_remove(struct nft *p, const char *verb)
 		if (parse_family(p))
 			remove_chains(p, *what == 'c' && !peek(p)->end ? word(p) : NULL);
 	} else if (!strcmp(what, "rule") && strcmp(verb, "flush")) {
-		im_say(im_of(p), place(p), IM_LOSS, "takes a rule away by its handle, which is of a list that is not here: not carried, so "
+		im_say(im_of(p), place(p), IM_LOSS,
+		       "takes a rule away by its handle, which is of a list that is not here: not carried, so "
 		       "that the rule still counts");
 	}
 	skip_statement(p);
@@ -1317,7 +1341,8 @@ static void parse_all(struct nft *p)
 		} else if (!strcmp(s, "define") || !strcmp(s, "redefine")) {
 			parse_define(p);
 		} else if (!strcmp(s, "include")) {
-			im_say(im_of(p), place(p), IM_DANGER, "includes \"%.100s\", which is not read: put its text here and import again",
+			im_say(im_of(p), place(p), IM_DANGER,
+			       "includes \"%.100s\", which is not read: put its text here and import again",
 			       peek(p)->s);
 			skip_statement(p);
 		}
@@ -1358,8 +1383,8 @@ static void end_block(struct nft *p)
 
 static bool starts_block(const char *s)
 {
-	static const char *const words[] = { "table ", "define ", "add ", "create ", "insert ", "delete ", "destroy ", "flush ",
-					     "include ", "redefine ", "replace " };
+	static const char *const words[] = { "table ",	 "define ", "add ",	"create ",   "insert ", "delete ",
+					     "destroy ", "flush ",  "include ", "redefine ", "replace " };
 	static const char *const things[] = { "table", "chain", "rule", "set", "map", "element", "ruleset" };
 	const char *rest;
 
@@ -1375,7 +1400,8 @@ static bool starts_block(const char *s)
 		if (i == 8)
 			return *rest == '"';
 		for (size_t k = 0; k < sizeof(things) / sizeof(*things); k++)
-			if (!strncmp(rest, things[k], strlen(things[k])) && !isalpha((unsigned char)rest[strlen(things[k])]))
+			if (!strncmp(rest, things[k], strlen(things[k])) &&
+			    !isalpha((unsigned char)rest[strlen(things[k])]))
 				return true;
 	}
 	return false;

@@ -66,8 +66,9 @@ static bool same_limit(struct im_rule *a, struct im_rule *b)
 {
 	const struct im_rate *x = &rate_of(a)->rate, *y = &rate_of(b)->rate;
 
-	return a == b || (x->counts != IM_COUNTS_ALL && x->counts == y->counts && x->n == y->n && x->seconds == y->seconds &&
-			  x->burst == y->burst && a->over_reset == b->over_reset && families_of(a) != families_of(b));
+	return a == b ||
+	       (x->counts != IM_COUNTS_ALL && x->counts == y->counts && x->n == y->n && x->seconds == y->seconds &&
+		x->burst == y->burst && a->over_reset == b->over_reset && families_of(a) != families_of(b));
 }
 
 static bool same_limits(const struct im_cell *a, const struct im_cell *b)
@@ -159,8 +160,8 @@ static void put_origin(FILE *f, const struct im_cell *c)
 static bool same_origin(const struct im_cell *a, const struct im_cell *b)
 {
 	if (a->by && b->by)
-		return a->by == b->by || (a->by->at.line && a->by->at.path == b->by->at.path && a->by->at.line == b->by->at.line &&
-					  !strcmp(a->by->text, b->by->text));
+		return a->by == b->by || (a->by->at.line && a->by->at.path == b->by->at.path &&
+					  a->by->at.line == b->by->at.line && !strcmp(a->by->text, b->by->text));
 	return a->by == b->by && a->policy == b->policy;
 }
 
@@ -337,7 +338,8 @@ static bool is_blocked(const struct printer *p, const struct im_node *n)
 {
 	if (!n->cut || n->cut_tcp || n->parent < 0 || !n->speaks)
 		return false;
-	for (const struct im_node *in = n; in < p->map.node + p->map.nnodes && in->six == n->six && in->lo <= n->hi; in++) {
+	for (const struct im_node *in = n; in < p->map.node + p->map.nnodes && in->six == n->six && in->lo <= n->hi;
+	     in++) {
 		if (in->speaks && !in->cut)
 			return false;
 	}
@@ -393,8 +395,10 @@ static void find_items(struct printer *p)
 				add(p, n, k, accepts(&n->cell[k]), &n->cell[k], NULL);
 			if (!up && explicit(&n->cell[k]) && accepts(&n->cell[k]) &&
 			    !accepts(n->six ? &p->base[k] : &p->base6[k]))
-				im_say(p->im, n->cell[k].by->at, IM_NOTE, "is open over IPv%d alone, as before; leave \"from %s\" out to open "
-				       "it over both", n->six ? 6 : 4, n->six ? "::/0" : "0.0.0.0/0");
+				im_say(p->im, n->cell[k].by->at, IM_NOTE,
+				       "is open over IPv%d alone, as before; leave \"from %s\" out to open "
+				       "it over both",
+				       n->six ? 6 : 4, n->six ? "::/0" : "0.0.0.0/0");
 		}
 	}
 	for (size_t k = 0; k < p->map.natoms; k++) {
@@ -444,7 +448,8 @@ static int cmp_group(const struct item *a, const struct item *b)
 		return a->allow ? -1 : 1;
 	if (a->cell->nlimits != b->cell->nlimits)
 		return a->cell->nlimits < b->cell->nlimits ? -1 : 1;
-	return a->cell->nlimits ? memcmp(a->cell->limit, b->cell->limit, a->cell->nlimits * sizeof(*a->cell->limit)) : 0;
+	return a->cell->nlimits ? memcmp(a->cell->limit, b->cell->limit, a->cell->nlimits * sizeof(*a->cell->limit))
+				: 0;
 }
 
 static int cmp_item(const void *a, const void *b)
@@ -465,8 +470,8 @@ static void put_ports(const struct printer *p, FILE *f, const struct item *v, si
 		unsigned int lo = p->map.port[v[i].atom], hi;
 		size_t k = i;
 
-		while (k + 1 < n && v[k + 1].atom == v[k].atom + 1 && !(explicit(v[k].cell) && ports_in(p, v[k].atom) == 1 &&
-									 ports_in(p, v[k + 1].atom) == 1))
+		while (k + 1 < n && v[k + 1].atom == v[k].atom + 1 &&
+		       !(explicit(v[k].cell) && ports_in(p, v[k].atom) == 1 && ports_in(p, v[k + 1].atom) == 1))
 			k++;
 		hi = p->map.port[v[k].atom + 1] - 1;
 		fputs(i ? ", " : " ", f);
@@ -512,7 +517,8 @@ static size_t row_length(const struct item *v, size_t n)
 	return k;
 }
 
-static void put_sentence(struct printer *p, const struct item *v, size_t n, const struct im_node *const *from, size_t nfrom)
+static void put_sentence(struct printer *p, const struct item *v, size_t n, const struct im_node *const *from,
+			 size_t nfrom)
 {
 	__cleanup_free char *text = NULL, *limits = v->allow ? limit_words(v->cell, v->cell6) : xstrdup("");
 	size_t len;
@@ -645,15 +651,19 @@ static void put_default(struct printer *p)
 		((struct im_rule *)c6->by)->carried = true;
 	if (p->deny)
 		return;
-	fputs("#default deny                   # what such rules usually mean: first say `admin ssh from ...` for yourself\n",
+	fputs("#default deny                   # what such rules usually mean: first say `admin ssh from ...` for "
+	      "yourself\n",
 	      p->out);
-	im_say(p->im, at, IM_DANGER, "accept-all default: %s, so every port that is not named below stays open to everybody; "
+	im_say(p->im, at, IM_DANGER,
+	       "accept-all default: %s, so every port that is not named below stays open to everybody; "
 	       "to close them write `default deny`, after an `admin ssh from ...` for your own network",
-	       c->by ? "the last word of the old policy is an ACCEPT" :
-	       c->policy && c->policy->policy_text ? "the policy is ACCEPT and no rule drops the rest" :
-	       "nothing here sets a policy and no rule drops the rest, and the kernel's own policy is ACCEPT");
+	       c->by				     ? "the last word of the old policy is an ACCEPT"
+	       : c->policy && c->policy->policy_text ? "the policy is ACCEPT and no rule drops the rest"
+						     : "nothing here sets a policy and no rule drops the rest, and the "
+						       "kernel's own policy is ACCEPT");
 	if (p->im->ssh_comment)
-		im_say(p->im, (struct im_place){ p->im->path, p->im->ssh_comment }, IM_NOTE, "the rule for SSH is commented out: with "
+		im_say(p->im, (struct im_place){ p->im->path, p->im->ssh_comment }, IM_NOTE,
+		       "the rule for SSH is commented out: with "
 		       "`default deny` it is `admin ssh from ...` that keeps you from being locked out");
 }
 
@@ -695,23 +705,30 @@ static void put_way_in(struct printer *p)
 		fputs("   # the same sources, as a way in that no other sentence can close\n", p->out);
 		return;
 	}
-	fputs("#admin ssh from 203.0.113.0/24  # the network you work from: a way in that no other sentence can close\n", p->out);
+	fputs("#admin ssh from 203.0.113.0/24  # the network you work from: a way in that no other sentence can "
+	      "close\n",
+	      p->out);
 	if (everybody || n)
 		return;
-	im_say(p->im, at, IM_DANGER, "locked-out SSH: nothing lets anybody open port 22%s, and this refuses it; before you apply "
+	im_say(p->im, at, IM_DANGER,
+	       "locked-out SSH: nothing lets anybody open port 22%s, and this refuses it; before you apply "
 	       "these rules write `admin ssh from ...` with the network you work from (or the port that your sshd has)",
-	       p->im->ssh_comment ? im_text(p->im, " (line %zu, which would, is commented out)", p->im->ssh_comment) : "");
+	       p->im->ssh_comment ? im_text(p->im, " (line %zu, which would, is commented out)", p->im->ssh_comment)
+				  : "");
 }
 
 static void put_head(struct printer *p)
 {
 	struct import *im = p->im;
 
-	fprintf(p->out, "# mxdp import %s: what the old firewall answers to new TCP connections from outside.\n"
-		"# Nothing of it is in force. Read it, and the messages that came with it; then: mxdp check FILE, mxdp apply FILE\n\n",
+	fprintf(p->out,
+		"# mxdp import %s: what the old firewall answers to new TCP connections from outside.\n"
+		"# Nothing of it is in force. Read it, and the messages that came with it; then: mxdp check FILE, mxdp "
+		"apply FILE\n\n",
 		im->dialect);
 	if (*im->iface && iface_name_ok(im->iface, strlen(im->iface)))
-		fprintf(p->out, "#interface %-20s # the packets' interface in the old rules; `mxdp attach %s` writes it\n",
+		fprintf(p->out,
+			"#interface %-20s # the packets' interface in the old rules; `mxdp attach %s` writes it\n",
 			im->iface, im->iface);
 }
 
@@ -740,29 +757,36 @@ static void say_why_not(struct printer *p, const struct im_rule *r, const struct
 		break;
 	case IM_STATE:
 		if (m->value & IM_INVALID && !(m->value & (IM_ESTABLISHED | IM_RELATED)))
-			im_say(im, r->at, IM_NOTE, "state INVALID: mxdp drops segments of no connection and impossible flags by "
+			im_say(im, r->at, IM_NOTE,
+			       "state INVALID: mxdp drops segments of no connection and impossible flags by "
 			       "itself; nothing to do");
 		else
-			im_say(im, r->at, IM_NOTE, "open connections pass mxdp by themselves, and so do replies; nothing to do");
+			im_say(im, r->at, IM_NOTE,
+			       "open connections pass mxdp by themselves, and so do replies; nothing to do");
 		break;
 	case IM_FLAGS:
-		im_say(im, r->at, IM_NOTE, "TCP flags: mxdp drops combinations that no TCP sends, and segments of no connection, by "
+		im_say(im, r->at, IM_NOTE,
+		       "TCP flags: mxdp drops combinations that no TCP sends, and segments of no connection, by "
 		       "itself; nothing to do");
 		break;
 	case IM_IFACE:
 		if (!m->no && !strcmp(m->text, "lo"))
 			im_say(im, r->at, IM_NOTE, "the loopback interface is never filtered; nothing to do");
 		else
-			im_say(im, r->at, IM_NOTE, "holds on interface %s%s, and these sentences are those of %s; leave mxdp off that "
-			       "interface, or import for it with --interface", m->no ? "other than " : "", m->text,
+			im_say(im, r->at, IM_NOTE,
+			       "holds on interface %s%s, and these sentences are those of %s; leave mxdp off that "
+			       "interface, or import for it with --interface",
+			       m->no ? "other than " : "", m->text,
 			       *im->iface ? im->iface : "an interface that no rule names");
 		break;
 	case IM_DEST:
-		im_say(im, r->at, IM_NOTE, "is about another destination than this host's address; nothing to do if that is not an "
+		im_say(im, r->at, IM_NOTE,
+		       "is about another destination than this host's address; nothing to do if that is not an "
 		       "address of this host");
 		break;
 	case IM_ICMP6:
-		im_say(im, r->at, IM_NOTE, "a rule for ICMPv6: errors and neighbour discovery always pass mxdp, and the rest passes "
+		im_say(im, r->at, IM_NOTE,
+		       "a rule for ICMPv6: errors and neighbour discovery always pass mxdp, and the rest passes "
 		       "unjudged; nothing to do");
 		break;
 	default:
@@ -798,14 +822,22 @@ static void say_limit(struct printer *p, struct im_rule *r)
 	const char *what = m->text ? m->text : "a limit", *why = not_carried(r);
 
 	if (why)
-		im_say(p->im, r->at, IM_LOSS, "%s is not carried, for %s: the ports are open without it; the old firewall still limits them "
-		       "behind mxdp, and `limit 30/min` or `connections 20` behind the `allow` limits each source here%s", what, why,
-		       x->counts == IM_COUNTS_ALL ? " (this one is of all sources together, so that one sender can use it up for everybody)" : "");
+		im_say(p->im, r->at, IM_LOSS,
+		       "%s is not carried, for %s: the ports are open without it; the old firewall still limits them "
+		       "behind mxdp, and `limit 30/min` or `connections 20` behind the `allow` limits each source "
+		       "here%s",
+		       what, why,
+		       x->counts == IM_COUNTS_ALL ? " (this one is of all sources together, so that one sender can use "
+						    "it up for everybody)"
+						  : "");
 	else if (x->counts == IM_COUNTS_ALL)
-		im_say(p->im, r->at, IM_NOTE, "%s is of all sources together, so that one sender can use it up for everybody; carried as "
-		       "`global-limit`: `limit` limits each source instead", what);
+		im_say(p->im, r->at, IM_NOTE,
+		       "%s is of all sources together, so that one sender can use it up for everybody; carried as "
+		       "`global-limit`: `limit` limits each source instead",
+		       what);
 	if (!why && r->sentences > 1)
-		im_say(p->im, r->at, IM_LOSS, "%s is one budget, and here each of the %u sentences that say it has its own", what,
+		im_say(p->im, r->at, IM_LOSS,
+		       "%s is one budget, and here each of the %u sentences that say it has its own", what,
 		       r->sentences);
 }
 
@@ -830,10 +862,12 @@ static void say_shadow(struct printer *p, struct im_rule *r, size_t *tries)
 				im_say(im, r->at, IM_NOTE, "is never reached by a new TCP connection; not carried");
 				return;
 			}
-			im_say(im, r->at, IM_NOTE, "shadowed: never decides, since line %u (%.120s) comes first%s", c->by->at.line,
-			       c->by->text, accepts(c) == (said == IM_ACCEPT) ? "; nothing is lost" :
-			       accepts(c) ? " and accepts: what this rule would refuse is open, as before; write the `deny` you meant" :
-			       " and refuses: what this rule would accept is closed, as before");
+			im_say(im, r->at, IM_NOTE, "shadowed: never decides, since line %u (%.120s) comes first%s",
+			       c->by->at.line, c->by->text,
+			       accepts(c) == (said == IM_ACCEPT) ? "; nothing is lost"
+			       : accepts(c) ? " and accepts: what this rule would refuse is open, as before; write the "
+					      "`deny` you meant"
+					    : " and refuses: what this rule would accept is closed, as before");
 			return;
 		}
 	}
@@ -851,7 +885,8 @@ static bool has_kind(const struct im_rule *r, enum im_kind kind)
 static void say_decided(struct printer *p, struct im_rule *r)
 {
 	if (r->action == IM_REJECT)
-		im_say(p->im, r->at, IM_NOTE, "REJECT answers; mxdp drops without an answer, so that a refused client waits for its "
+		im_say(p->im, r->at, IM_NOTE,
+		       "REJECT answers; mxdp drops without an answer, so that a refused client waits for its "
 		       "timeout instead of an error");
 	if (!r->carried)
 		im_say(p->im, r->at, IM_NOTE, "needs no sentence: the others say as much");
@@ -859,10 +894,12 @@ static void say_decided(struct printer *p, struct im_rule *r)
 		if (r->m[i].kind == IM_DEST && r->m[i].addrs && r->action == IM_ACCEPT) {
 			int six = r->m[i].addrs->n[1] > 0;
 
-			im_say(p->im, r->at, p->im->many_own[six] ? IM_DANGER : IM_NOTE, p->im->many_own[six] ?
-			       "holds for one of several addresses of this host; mxdp judges ports, not destinations, so this opens "
-			       "the ports on all of them" :
-			       "the destination is taken to be this host's own address, and left out");
+			im_say(p->im, r->at, p->im->many_own[six] ? IM_DANGER : IM_NOTE,
+			       p->im->many_own[six]
+				       ? "holds for one of several addresses of this host; mxdp judges ports, not "
+					 "destinations, so this opens "
+					 "the ports on all of them"
+				       : "the destination is taken to be this host's own address, and left out");
 			break;
 		}
 }
@@ -879,14 +916,19 @@ static void say_rule(struct printer *p, struct im_rule *r, size_t *tries)
 	if (m && r->chain->families == IM_BOTH && im_why_not(im, r, 1) == NULL)
 		m = NULL;
 	if (r->cuts)
-		im_say(im, r->at, IM_LOSS, "refuses segments of open connections too; mxdp leaves open connections alone, and replies to "
+		im_say(im, r->at, IM_LOSS,
+		       "refuses segments of open connections too; mxdp leaves open connections alone, and replies to "
 		       "this host's own; `block` cuts those of a source");
 	if (r->closes)
-		im_say(im, r->at, IM_DANGER, "asks for %s, which mxdp does not: what this rule refuses passes the new rules; the old "
-		       "firewall still refuses it as long as it stays in place", doubts(im, r));
+		im_say(im, r->at, IM_DANGER,
+		       "asks for %s, which mxdp does not: what this rule refuses passes the new rules; the old "
+		       "firewall still refuses it as long as it stays in place",
+		       doubts(im, r));
 	if (r->opens)
-		im_say(im, r->at, IM_LOSS, "asks for %s, which mxdp does not: not carried, so that what this rule lets in is refused; "
-		       "add an `allow` if it has to come in", doubts(im, r));
+		im_say(im, r->at, IM_LOSS,
+		       "asks for %s, which mxdp does not: not carried, so that what this rule lets in is refused; "
+		       "add an `allow` if it has to come in",
+		       doubts(im, r));
 	if (r->limits)
 		say_limit(p, r);
 	if (r->decides)
@@ -897,9 +939,11 @@ static void say_rule(struct printer *p, struct im_rule *r, size_t *tries)
 		say_why_not(p, r, m);
 	} else if (r->action == IM_CONTINUE) {
 		if (r->target)
-			im_say(im, r->at, IM_NOTE, "%s decides nothing; mxdp counts every reason by itself (`mxdp show drops`)", r->target);
+			im_say(im, r->at, IM_NOTE,
+			       "%s decides nothing; mxdp counts every reason by itself (`mxdp show drops`)", r->target);
 	} else if (verdict && !r->chain->reached) {
-		im_say(im, r->at, IM_NOTE, "stands in chain %s, which no new TCP connection from outside reaches", r->chain->name);
+		im_say(im, r->at, IM_NOTE, "stands in chain %s, which no new TCP connection from outside reaches",
+		       r->chain->name);
 	} else if (has_kind(r, IM_RATE)) {
 		im_say(im, r->at, IM_NOTE, "%s changes no verdict", rate_of(r)->text ? rate_of(r)->text : "the limit");
 	} else if (verdict) {
@@ -923,19 +967,25 @@ static void say_elsewhere(struct printer *p, const struct im_chain *c)
 	if ((!c->n && !drops) || !at.path)
 		return;
 	if (nat)
-		im_say(im, at, c->n ? IM_LOSS : IM_NOTE, "chain %s of table %s (%zu rule%s) changes addresses; mxdp does not: leave the "
-		       "old firewall in place for it", c->name, c->table, c->n, c->n == 1 ? "" : "s");
+		im_say(im, at, c->n ? IM_LOSS : IM_NOTE,
+		       "chain %s of table %s (%zu rule%s) changes addresses; mxdp does not: leave the "
+		       "old firewall in place for it",
+		       c->name, c->table, c->n, c->n == 1 ? "" : "s");
 	else
-		im_say(im, at, drops ? IM_LOSS : IM_NOTE, "chain %s (%zu rule%s%s) is not about what comes in to this host, and that is all "
-		       "that mxdp filters; %s", c->name, c->n, c->n == 1 ? "" : "s", what,
+		im_say(im, at, drops ? IM_LOSS : IM_NOTE,
+		       "chain %s (%zu rule%s%s) is not about what comes in to this host, and that is all "
+		       "that mxdp filters; %s",
+		       c->name, c->n, c->n == 1 ? "" : "s", what,
 		       drops ? "leave the old firewall in place for it" : "nothing to do");
 }
 
 static void say_generated(struct printer *p, const struct im_chain *c)
 {
 	if (c->n > 1 && c->inward)
-		im_say(p->im, c->rule[0]->at, IM_LOSS, "chain %s holds the bans of %s at this moment (%zu rules): not carried; let %s ban "
-		       "through mxdp", c->name, c->generated, c->n, c->generated);
+		im_say(p->im, c->rule[0]->at, IM_LOSS,
+		       "chain %s holds the bans of %s at this moment (%zu rules): not carried; let %s ban "
+		       "through mxdp",
+		       c->name, c->generated, c->n, c->generated);
 }
 
 static void say_rules(struct printer *p)
@@ -948,9 +998,12 @@ static void say_rules(struct printer *p)
 		if (c->hook == IM_ELSEWHERE)
 			say_elsewhere(p, c);
 		if (c->cuts)
-			im_say(p->im, c->policy_at.path && c->policy_at.line ? c->policy_at : im_place_of_import(p->im), IM_LOSS,
-			       "refuses whatever no rule accepts, segments of open connections and replies to this host's own too (no rule "
-			       "accepts ESTABLISHED for all of them); mxdp passes those, and the old firewall behind it does not");
+			im_say(p->im, c->policy_at.path && c->policy_at.line ? c->policy_at : im_place_of_import(p->im),
+			       IM_LOSS,
+			       "refuses whatever no rule accepts, segments of open connections and replies to this "
+			       "host's own too (no rule "
+			       "accepts ESTABLISHED for all of them); mxdp passes those, and the old firewall behind "
+			       "it does not");
 		if (c->generated)
 			say_generated(p, c);
 		for (size_t k = 0; c->inward && !c->generated && k < c->n; k++) {
@@ -969,12 +1022,15 @@ static void say_whole(struct printer *p)
 	const struct im_cell *c4 = &p->base[widest(p)], *c6 = &p->base6[widest(p)];
 
 	if (im->families != IM_BOTH && im->nchains)
-		im_say(im, (struct im_place){ im->path, 1 }, IM_NOTE, "only rules for IPv%d are here; sentences without an address hold for IPv%d as well, as they do "
+		im_say(im, (struct im_place){ im->path, 1 }, IM_NOTE,
+		       "only rules for IPv%d are here; sentences without an address hold for IPv%d as well, as they do "
 		       "in mxdp; to import both say: mxdp import iptables PATH ip6tables PATH6",
 		       im->families == IM_V6 ? 6 : 4, im->families == IM_V6 ? 4 : 6);
 	if (family_read(p, 1) && p->map.neighbour != IM_ACCEPT)
-		im_say(im, place_or_whole(p, c6), IM_NOTE, "dead neighbour discovery: the old IPv6 policy drops it "
-		       "(ICMPv6 types 133 to 136), and without it there is no IPv6; mxdp always passes it, but the old firewall "
+		im_say(im, place_or_whole(p, c6), IM_NOTE,
+		       "dead neighbour discovery: the old IPv6 policy drops it "
+		       "(ICMPv6 types 133 to 136), and without it there is no IPv6; mxdp always passes it, but the old "
+		       "firewall "
 		       "behind it does not: accept those types there");
 	for (int six = 0; six < 2; six++) {
 		if (!family_read(p, six))
@@ -1028,8 +1084,9 @@ int import_print(struct import *im, FILE *out, struct diag *d)
 	int err = im_evaluate(im, &p.map);
 
 	if (err) {
-		diag_error(d, "the old policy is too large to be evaluated; put its addresses into a set (ipset, nft set) or into "
-			   "a list of mxdp");
+		diag_error(d, "the old policy is too large to be evaluated; put its addresses into a set (ipset, nft "
+			      "set) or into "
+			      "a list of mxdp");
 		return err;
 	}
 	p.out = open_memstream(&text, &len);

@@ -34,7 +34,8 @@ static char *plain_line(struct im_reader *r, const char *s, size_t n)
 	static const struct {
 		const char *name;
 		char c;
-	} entity[] = { { "&lt;", '<' }, { "&gt;", '>' }, { "&amp;", '&' }, { "&quot;", '"' }, { "&#39;", '\'' }, { "&nbsp;", ' ' } };
+	} entity[] = { { "&lt;", '<' },	  { "&gt;", '>' },   { "&amp;", '&' },
+		       { "&quot;", '"' }, { "&#39;", '\'' }, { "&nbsp;", ' ' } };
 	char *out = im_alloc(r->im, n + 1), *p = out;
 
 	for (size_t i = 0; i < n; i++) {
@@ -44,12 +45,14 @@ static char *plain_line(struct im_reader *r, const char *s, size_t n)
 			r->in_tag = s[i] != '>';
 			continue;
 		}
-		if (r->html && s[i] == '<' && i + 1 < n && (isalpha((unsigned char)s[i + 1]) || strchr("/!", s[i + 1]))) {
+		if (r->html && s[i] == '<' && i + 1 < n &&
+		    (isalpha((unsigned char)s[i + 1]) || strchr("/!", s[i + 1]))) {
 			r->in_tag = true;
 			continue;
 		}
 		for (k = 0; k < sizeof(entity) / sizeof(*entity); k++)
-			if (s[i] == '&' && n - i >= strlen(entity[k].name) && !strncmp(s + i, entity[k].name, strlen(entity[k].name)))
+			if (s[i] == '&' && n - i >= strlen(entity[k].name) &&
+			    !strncmp(s + i, entity[k].name, strlen(entity[k].name)))
 				break;
 		if (k < sizeof(entity) / sizeof(*entity)) {
 			*p++ = entity[k].c;
@@ -219,7 +222,8 @@ static bool expand_braces(struct im_reader *r, const char *s, char ***v, size_t 
 	if (strncmp(s, "--", 2) || !close || !memchr(open, ',', close - open))
 		return false;
 	for (const char *p = open + 1; p <= close; p += strcspn(p, ",}") + 1)
-		*im_push(r->im, *v, *k) = im_text(r->im, "%.*s%.*s%s", (int)(open - s), s, (int)strcspn(p, ",}"), p, close + 1);
+		*im_push(r->im, *v, *k) =
+			im_text(r->im, "%.*s%.*s%s", (int)(open - s), s, (int)strcspn(p, ",}"), p, close + 1);
 	return true;
 }
 
@@ -268,12 +272,13 @@ static size_t skip_prefix(char **v, size_t n)
 	while (i < n) {
 		const char *s = base_name(v[i]);
 
-		if (!strcmp(s, "sudo") || !strcmp(s, "doas") || !strcmp(s, "env") || !strcmp(s, "exec") || !strcmp(s, "command")) {
+		if (!strcmp(s, "sudo") || !strcmp(s, "doas") || !strcmp(s, "env") || !strcmp(s, "exec") ||
+		    !strcmp(s, "command")) {
 			i++;
 			while (i < n && v[i][0] == '-')
 				i += !strcmp(v[i], "-u") ? 2 : 1;
-		} else if (!strcmp(s, "then") || !strcmp(s, "do") || !strcmp(s, "else") || !strcmp(s, "{") || !strcmp(s, "!") ||
-			   !strcmp(s, "if") || !strcmp(s, "while")) {
+		} else if (!strcmp(s, "then") || !strcmp(s, "do") || !strcmp(s, "else") || !strcmp(s, "{") ||
+			   !strcmp(s, "!") || !strcmp(s, "if") || !strcmp(s, "while")) {
 			i++;
 		} else {
 			break;
@@ -284,7 +289,8 @@ static size_t skip_prefix(char **v, size_t n)
 
 static void run(struct im_reader *r, struct im_place at, const char *text, const struct im_words *line, size_t *runs);
 
-static bool in_loop(struct im_reader *r, struct im_place at, const char *text, const struct im_word *w, size_t n, size_t *runs)
+static bool in_loop(struct im_reader *r, struct im_place at, const char *text, const struct im_word *w, size_t n,
+		    size_t *runs)
 {
 	struct im_loop *l = r->loop;
 
@@ -337,7 +343,8 @@ static bool assignment(struct im_reader *r, char **v, size_t n)
 }
 
 /* One command between operators. */
-static bool simple(struct im_reader *r, struct im_place at, const char *text, const struct im_word *w, size_t n, size_t *runs)
+static bool simple(struct im_reader *r, struct im_place at, const char *text, const struct im_word *w, size_t n,
+		   size_t *runs)
 {
 	char **v;
 	size_t nv, from;
@@ -361,8 +368,10 @@ static bool simple(struct im_reader *r, struct im_place at, const char *text, co
 			if (nv - from < 2 || v[from + 1][0] != '-')
 				return false;
 			r->im->understood++;
-			im_say(r->im, at, IM_LOSS, "\"%.80s\" is not known from here, so the command is left out; write its value in its "
-			       "place", v[i]);
+			im_say(r->im, at, IM_LOSS,
+			       "\"%.80s\" is not known from here, so the command is left out; write its value in its "
+			       "place",
+			       v[i]);
 			return true;
 		}
 	}
@@ -377,7 +386,8 @@ static bool splits(const struct im_word *w)
 	       strcmp(w->s, "&>") && strcmp(w->s, "2>&1");
 }
 
-static bool run_line(struct im_reader *r, struct im_place at, const char *text, const struct im_words *line, size_t *runs)
+static bool run_line(struct im_reader *r, struct im_place at, const char *text, const struct im_words *line,
+		     size_t *runs)
 {
 	bool any = false;
 
@@ -488,7 +498,9 @@ static bool word_in(const char *s, const char *word)
 static void prose(struct im_reader *r, struct im_place at, const char *s)
 {
 	if (word_in(s, "imap3") && word_in(s, "993"))
-		im_say(r->im, at, IM_NOTE, "port 993 is imaps; \"IMAP3\" is port 220, a protocol nobody speaks: do not write imap3 for 993");
+		im_say(r->im, at, IM_NOTE,
+		       "port 993 is imaps; \"IMAP3\" is port 220, a protocol nobody speaks: do not write imap3 for "
+		       "993");
 	if (*s) {
 		r->im->prose++;
 		if (!r->prose_line)
@@ -578,6 +590,8 @@ void im_read(struct im_reader *r, const char *text)
 		one_line(r, at, s);
 	}
 	if (r->im->prose && r->prose_line)
-		im_say(r->im, (struct im_place){ r->path, r->prose_line }, IM_NOTE, "%zu line%s from here on hold no command of %s and "
-		       "were skipped", r->im->prose, r->im->prose == 1 ? "" : "s", r->im->dialect);
+		im_say(r->im, (struct im_place){ r->path, r->prose_line }, IM_NOTE,
+		       "%zu line%s from here on hold no command of %s and "
+		       "were skipped",
+		       r->im->prose, r->im->prose == 1 ? "" : "s", r->im->dialect);
 }

@@ -22,14 +22,43 @@ struct ufw {
 };
 
 static const struct im_service profiles[] = {
-	{ "Postfix", "25" }, { "Postfix SMTPS", "465" }, { "Postfix Submission", "587" }, { "Mail submission", "587" },
-	{ "Dovecot IMAP", "143" }, { "Dovecot Secure IMAP", "993" }, { "Dovecot POP3", "110" }, { "Dovecot Secure POP3", "995" },
-	{ "Exim", "25" }, { "Exim SMTPS", "465" }, { "SMTP", "25" }, { "IMAP", "143" }, { "IMAPS", "993" }, { "POP3", "110" },
-	{ "POP3S", "995" }, { "OpenSSH", "22" }, { "SSH", "22" }, { "WWW", "80" }, { "WWW Secure", "443" }, { "WWW Full", "80,443" },
-	{ "WWW Cache", "8080" }, { "Apache", "80" }, { "Apache Secure", "443" }, { "Apache Full", "80,443" }, { "Nginx HTTP", "80" },
-	{ "Nginx HTTPS", "443" }, { "Nginx Full", "80,443" }, { "Lighttpd HTTP", "80" }, { "Lighttpd HTTPS", "443" },
-	{ "Lighttpd Full", "80,443" }, { "DNS", "53" }, { "Samba", "139,445" }, { "CUPS", "631" }, { "LDAP", "389" },
-	{ "LDAPS", "636" }, { "VNC", "5900" }, { "Telnet", "23" },
+	{ "Postfix", "25" },
+	{ "Postfix SMTPS", "465" },
+	{ "Postfix Submission", "587" },
+	{ "Mail submission", "587" },
+	{ "Dovecot IMAP", "143" },
+	{ "Dovecot Secure IMAP", "993" },
+	{ "Dovecot POP3", "110" },
+	{ "Dovecot Secure POP3", "995" },
+	{ "Exim", "25" },
+	{ "Exim SMTPS", "465" },
+	{ "SMTP", "25" },
+	{ "IMAP", "143" },
+	{ "IMAPS", "993" },
+	{ "POP3", "110" },
+	{ "POP3S", "995" },
+	{ "OpenSSH", "22" },
+	{ "SSH", "22" },
+	{ "WWW", "80" },
+	{ "WWW Secure", "443" },
+	{ "WWW Full", "80,443" },
+	{ "WWW Cache", "8080" },
+	{ "Apache", "80" },
+	{ "Apache Secure", "443" },
+	{ "Apache Full", "80,443" },
+	{ "Nginx HTTP", "80" },
+	{ "Nginx HTTPS", "443" },
+	{ "Nginx Full", "80,443" },
+	{ "Lighttpd HTTP", "80" },
+	{ "Lighttpd HTTPS", "443" },
+	{ "Lighttpd Full", "80,443" },
+	{ "DNS", "53" },
+	{ "Samba", "139,445" },
+	{ "CUPS", "631" },
+	{ "LDAP", "389" },
+	{ "LDAPS", "636" },
+	{ "VNC", "5900" },
+	{ "Telnet", "23" },
 };
 
 const char *im_profile_ports(const char *name)
@@ -82,7 +111,8 @@ static void policy(struct import *im, struct ufw *u, struct im_place at, const c
 
 static bool anywhere(const char *s)
 {
-	return !s || !strcasecmp(s, "any") || !strcmp(s, "0.0.0.0/0") || !strcmp(s, "::/0") || !strcasecmp(s, "Anywhere");
+	return !s || !strcasecmp(s, "any") || !strcmp(s, "0.0.0.0/0") || !strcmp(s, "::/0") ||
+	       !strcasecmp(s, "Anywhere");
 }
 
 static void address(struct import *im, struct im_rule *r, enum im_kind kind, const char *s)
@@ -124,7 +154,8 @@ static bool matches(struct import *im, struct im_rule *r, const struct urule *x)
 	if (x->app) {
 		port = im_profile_ports(x->app);
 		if (!port) {
-			im_say(im, r->at, IM_LOSS, "the application profile \"%s\" is not known here: not carried; write its ports instead",
+			im_say(im, r->at, IM_LOSS,
+			       "the application profile \"%s\" is not known here: not carried; write its ports instead",
 			       x->app);
 			return false;
 		}
@@ -134,7 +165,8 @@ static bool matches(struct import *im, struct im_rule *r, const struct urule *x)
 	else if (x->proto && !strcasecmp(x->proto, "tcp"))
 		im_match(im, r, IM_PROTO, false)->value = 6;
 	if (port && strcasecmp(port, "any") && !ports(im, r, IM_PORT, port)) {
-		im_say(im, r->at, IM_LOSS, "\"%s\" is not a port or a service that is known here: not carried; write its number", port);
+		im_say(im, r->at, IM_LOSS,
+		       "\"%s\" is not a port or a service that is known here: not carried; write its number", port);
 		return false;
 	}
 	if (x->sport && strcasecmp(x->sport, "any") && !ports(im, r, IM_SPORT, x->sport))
@@ -154,12 +186,13 @@ static struct im_rule *make(struct import *im, struct im_place at, const char *t
 
 static char *key_of(struct import *im, const struct urule *x)
 {
-	return im_text(im, "%d %d %s %s %s %s %s %s %s", x->action, x->limit, x->iface ? x->iface : "", x->proto ? x->proto : "any",
-		       anywhere(x->from) ? "" : x->from, anywhere(x->to) ? "" : x->to, x->port ? x->port : "",
-		       x->sport ? x->sport : "", x->app ? x->app : "");
+	return im_text(im, "%d %d %s %s %s %s %s %s %s", x->action, x->limit, x->iface ? x->iface : "",
+		       x->proto ? x->proto : "any", anywhere(x->from) ? "" : x->from, anywhere(x->to) ? "" : x->to,
+		       x->port ? x->port : "", x->sport ? x->sport : "", x->app ? x->app : "");
 }
 
-static void add(struct import *im, struct ufw *u, struct im_place at, const char *text, const struct urule *x, size_t where)
+static void add(struct import *im, struct ufw *u, struct im_place at, const char *text, const struct urule *x,
+		size_t where)
 {
 	struct im_rule *r;
 	struct im_match *m;
@@ -167,8 +200,10 @@ static void add(struct import *im, struct ufw *u, struct im_place at, const char
 	im->families |= x->families;
 	if (x->route || x->out) {
 		if (x->out ? !u->out_told : !u->route_told)
-			im_say(im, at, x->action == IM_ACCEPT ? IM_NOTE : IM_LOSS, "is about what goes %s this host, and mxdp filters what "
-			       "comes in to it; leave ufw in place for it", x->out ? "out of" : "through");
+			im_say(im, at, x->action == IM_ACCEPT ? IM_NOTE : IM_LOSS,
+			       "is about what goes %s this host, and mxdp filters what "
+			       "comes in to it; leave ufw in place for it",
+			       x->out ? "out of" : "through");
 		*(x->out ? &u->out_told : &u->route_told) = true;
 		return;
 	}
@@ -183,7 +218,12 @@ static void add(struct import *im, struct ufw *u, struct im_place at, const char
 		over->key = r->key;
 		m = im_match(im, over, IM_RATE, false);
 		m->text = "ufw's limit (the sixth connection of a source in 30 seconds is refused)";
-		m->rate = (struct im_rate){ .counts = IM_COUNTS_SOURCE, .over = true, .n = 5, .seconds = 30, .burst = 5, .len4 = 32,
+		m->rate = (struct im_rate){ .counts = IM_COUNTS_SOURCE,
+					    .over = true,
+					    .n = 5,
+					    .seconds = 30,
+					    .burst = 5,
+					    .len4 = 32,
 					    .len6 = 128 };
 		im_rule_insert(im, u->input, where++, over);
 	}
@@ -309,7 +349,8 @@ static void set_default(struct import *im, struct ufw *u, struct im_place at, co
 	if (!strcmp(where, "incoming") || !strcmp(where, "input"))
 		policy(im, u, at, w[0], text);
 	else if (x.action != IM_ACCEPT)
-		im_say(im, at, IM_LOSS, "what this host sends or forwards is not filtered by mxdp; leave ufw in place for it");
+		im_say(im, at, IM_LOSS,
+		       "what this host sends or forwards is not filtered by mxdp; leave ufw in place for it");
 	im->families = IM_BOTH;
 }
 
@@ -348,7 +389,9 @@ static void command(struct im_reader *r, struct im_place at, const char *text, c
 		return;
 	if (remove && all_digits(w[i], strlen(w[i]))) {
 		r->im->understood++;
-		im_say(r->im, at, IM_LOSS, "deletes by number, of a list that is not in this text: not carried, so that the rule still counts");
+		im_say(r->im, at, IM_LOSS,
+		       "deletes by number, of a list that is not in this text: not carried, so that the rule still "
+		       "counts");
 		return;
 	}
 	if (!strcmp(w[i], "default")) {
@@ -361,7 +404,8 @@ static void command(struct im_reader *r, struct im_place at, const char *text, c
 		return;
 	}
 	if (!is_action(w[i], &x)) {
-		static const char *const quiet[] = { "enable", "disable", "reload", "status", "show", "logging", "app", "version" };
+		static const char *const quiet[] = { "enable", "disable", "reload", "status",
+						     "show",   "logging", "app",    "version" };
 
 		for (size_t k = 0; k < sizeof(quiet) / sizeof(*quiet); k++)
 			if (!strcmp(w[i], quiet[k]))
@@ -374,7 +418,8 @@ static void command(struct im_reader *r, struct im_place at, const char *text, c
 		if (!strcmp(w[k], ">") || !strcmp(w[k], ">>"))
 			n = k;
 	if (!parse_rule(r->im, &x, w + i + 1, n - i - 1))
-		im_say(r->im, at, IM_DANGER, "is not understood, and nothing of it is carried; mend it and import again");
+		im_say(r->im, at, IM_DANGER,
+		       "is not understood, and nothing of it is carried; mend it and import again");
 	else if (remove)
 		delete_rule(r->im, u, at, &x);
 	else
@@ -490,12 +535,13 @@ static bool line(struct im_reader *r, struct im_place at, const char *s)
 		return true;
 	}
 	if (!strcmp(s, "Status: inactive")) {
-		im_say(r->im, at, IM_DANGER, "ufw is switched off here, and so refuses nothing; the rules are imported as if it were on");
+		im_say(r->im, at, IM_DANGER,
+		       "ufw is switched off here, and so refuses nothing; the rules are imported as if it were on");
 		r->im->understood++;
 		return true;
 	}
-	if (!strncmp(s, "Status:", 7) || !strncmp(s, "Logging:", 8) || !strncmp(s, "New profiles:", 13) || !strncmp(s, "To  ", 4) ||
-	    !strncmp(s, "--  ", 4))
+	if (!strncmp(s, "Status:", 7) || !strncmp(s, "Logging:", 8) || !strncmp(s, "New profiles:", 13) ||
+	    !strncmp(s, "To  ", 4) || !strncmp(s, "--  ", 4))
 		return true;
 	return status_row(r, at, s);
 }
@@ -554,7 +600,8 @@ static void tuple(struct import *im, struct ufw *u, struct im_place at, const ch
 		x.iface = dir + 3;
 	x.families = strchr(x.from, ':') || strchr(x.to, ':') ? IM_V6 : IM_V4;
 	im->understood++;
-	add(im, u, at, im_copy(im, s, strcspn(s, "\n") - (strstr(s, " comment=") ? strlen(strstr(s, " comment=")) : 0)), &x, u->input->n);
+	add(im, u, at, im_copy(im, s, strcspn(s, "\n") - (strstr(s, " comment=") ? strlen(strstr(s, " comment=")) : 0)),
+	    &x, u->input->n);
 	return;
 odd:
 	im_say(im, at, IM_DANGER, "a tuple that is not understood, and nothing of it is carried: %.100s", s);
@@ -578,7 +625,9 @@ static void tuples(struct import *im, struct ufw *u, const char *path, const cha
 void import_ufw(struct import *im, const char *path, const char *text)
 {
 	struct ufw u = { 0 };
-	struct im_reader r = { .im = im, .path = path, .line = line, .is_command = is_command, .command = command, .of_dialect = &u };
+	struct im_reader r = {
+		.im = im, .path = path, .line = line, .is_command = is_command, .command = command, .of_dialect = &u
+	};
 
 	begin(im, &u);
 	if (strstr(text, "### tuple ###"))

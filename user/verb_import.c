@@ -35,7 +35,8 @@ static int read_stdin(char **text, size_t *len, struct diag *d)
 	fclose(f);
 	if (n >= 0 && *len <= MAX_TEXT)
 		return 0;
-	diag_error(d, n < 0 ? "standard input: %s" : "standard input is longer than a firewall's rules are", strerror(errno));
+	diag_error(d, n < 0 ? "standard input: %s" : "standard input is longer than a firewall's rules are",
+		   strerror(errno));
 	return n < 0 ? -errno : -EFBIG;
 }
 
@@ -54,15 +55,19 @@ static int read_all(struct texts *t, int argc, char **argv, struct diag *d)
 		if (import_dialect(argv[i]))
 			kind = argv[i++];
 		else if (!kind)
-			return usage_error(d, "import", "\"%s\" is no firewall that can be imported; iptables, ip6tables, ufw, firewalld "
-					   "and nft are", argv[i]);
+			return usage_error(
+				d, "import",
+				"\"%s\" is no firewall that can be imported; iptables, ip6tables, ufw, firewalld "
+				"and nft are",
+				argv[i]);
 		*s = (struct import_source){ .dialect = kind, .path = "-" };
 		if (i < argc && !import_dialect(argv[i]))
 			s->path = argv[i++];
 		if (!strcmp(s->path, "-") && stdin_read)
 			return usage_error(d, "import", "standard input can be read once");
 		stdin_read |= !strcmp(s->path, "-");
-		err = strcmp(s->path, "-") ? file_read(s->path, MAX_TEXT, &text, &s->len, d) : read_stdin(&text, &s->len, d);
+		err = strcmp(s->path, "-") ? file_read(s->path, MAX_TEXT, &text, &s->len, d)
+					   : read_stdin(&text, &s->len, d);
 		s->text = text;
 		t->n++;
 		if (err)

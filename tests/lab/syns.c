@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * syns make iptables|ip6tables|nft SEED       a random old firewall
- * syns run OLD RULES SEED N OPEN COMMAND...   in a network namespace of its own: opens connections, loads the old firewall with
- *                                             COMMAND, sends N SYNs and a segment of each open connection, and compares what
- *                                             came through it with what RULES say
+ * syns run OLD RULES SEED N OPEN COMMAND...   in a network namespace of its own: opens connections, loads the old
+ * firewall with COMMAND, sends N SYNs and a segment of each open connection, and compares what came through it with
+ * what RULES say
  *
- * The packets come in by a tun device named eth0. A raw TCP socket hears what is left of them behind the INPUT hooks, so
- * every single verdict of the kernel is seen. Half of the sources and ports lie at the edges of what OLD names.
+ * The packets come in by a tun device named eth0. A raw TCP socket hears what is left of them behind the INPUT hooks,
+ * so every single verdict of the kernel is seen. Half of the sources and ports lie at the edges of what OLD names.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -49,11 +49,13 @@ static void die(const char *what)
 
 /* ---- random firewalls ---- */
 
-static const char *const ports[] = { "25", "587", "465", "143", "993", "110", "995", "22", "80", "443", "4190", "2525", "8025" };
-static const char *const nets4[] = { "203.0.113.0/24", "203.0.113.64/26", "203.0.113.77", "198.51.100.0/24", "198.51.100.128/25", "10.0.0.0/8",
-				     "10.1.0.0/16", "10.1.2.3", "172.16.0.0/12", "100.64.0.0/10", "192.0.2.128/25", "8.0.0.0/7" };
-static const char *const nets6[] = { "2001:db8::/32", "2001:db8:40::/48", "2001:db8:40:1::/64", "2001:db8:40:1::7", "2a00::/12", "fd00::/8",
-				     "2001:db8:1::/64", "2600::/16" };
+static const char *const ports[] = { "25", "587", "465", "143",	 "993",	 "110", "995",
+				     "22", "80",  "443", "4190", "2525", "8025" };
+static const char *const nets4[] = { "203.0.113.0/24",	  "203.0.113.64/26", "203.0.113.77",   "198.51.100.0/24",
+				     "198.51.100.128/25", "10.0.0.0/8",	     "10.1.0.0/16",    "10.1.2.3",
+				     "172.16.0.0/12",	  "100.64.0.0/10",   "192.0.2.128/25", "8.0.0.0/7" };
+static const char *const nets6[] = { "2001:db8::/32", "2001:db8:40::/48", "2001:db8:40:1::/64", "2001:db8:40:1::7",
+				     "2a00::/12",     "fd00::/8",	  "2001:db8:1::/64",	"2600::/16" };
 #define PICK(v) ((v)[below(sizeof(v) / sizeof(*(v)))])
 
 static const char *net(bool six) { return six ? PICK(nets6) : PICK(nets4); }
@@ -74,8 +76,8 @@ static void ipt_matches(bool six, bool set)
 		printf(" -p tcp %s--dport %s", one_in(6) ? "! " : "", PICK(ports));
 		break;
 	case 2:
-		printf(" -p tcp -m multiport %s--dports %s,%s,%u:%u", one_in(6) ? "! " : "", PICK(ports), PICK(ports), 1000 + below(500),
-		       1500 + below(2000));
+		printf(" -p tcp -m multiport %s--dports %s,%s,%u:%u", one_in(6) ? "! " : "", PICK(ports), PICK(ports),
+		       1000 + below(500), 1500 + below(2000));
 		break;
 	case 3:
 		printf(" -p tcp --dport %u:%u", below(500), 500 + below(3000));
@@ -131,7 +133,8 @@ static void make_ipt(bool six)
 			printf("-A PREROUTING -s %s -j DROP\n", net(six));
 		printf("COMMIT\n");
 	}
-	printf("*filter\n:INPUT %s [12:345]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n", one_in(3) ? "ACCEPT" : "DROP");
+	printf("*filter\n:INPUT %s [12:345]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n",
+	       one_in(3) ? "ACCEPT" : "DROP");
 	for (unsigned int i = 1; i < 4; i++)
 		printf(":user%u - [0:0]\n", i);
 	if (!one_in(4))
@@ -159,7 +162,8 @@ static void nft_rule(unsigned int depth)
 		printf("ct state %s ", one_in(2) ? "new" : "{ established, related }");
 	switch (below(8)) {
 	case 0:
-		printf("tcp dport vmap { %u : accept, %u-%u : drop } ", below(900), 1000 + below(100), 1200 + below(100));
+		printf("tcp dport vmap { %u : accept, %u-%u : drop } ", below(900), 1000 + below(100),
+		       1200 + below(100));
 		if (depth < 2)
 			printf("\n\t\ttcp dport vmap { 25 : jump user%u, 587 : goto user%u } ", depth + 1, depth + 1);
 		printf("\n");
@@ -202,8 +206,10 @@ static void nft_rule(unsigned int depth)
 
 static void make_nft(void)
 {
-	printf("table inet old {\n\tset friends { type ipv4_addr; flags interval; elements = { %s, 100.64.0.0/11, 9.9.9.0-9.9.9.77 } }\n"
-	       "\tset mail { type inet_service; elements = { 25, 465, 587 } }\n", one_in(2) ? "203.0.113.0/26" : "10.0.0.0/9");
+	printf("table inet old {\n\tset friends { type ipv4_addr; flags interval; elements = { %s, 100.64.0.0/11, "
+	       "9.9.9.0-9.9.9.77 } }\n"
+	       "\tset mail { type inet_service; elements = { 25, 465, 587 } }\n",
+	       one_in(2) ? "203.0.113.0/26" : "10.0.0.0/9");
 	for (unsigned int c = 2; c > 0; c--) {
 		printf("\tchain user%u {\n", c);
 		for (unsigned int i = 2 + below(5); i--;)
@@ -211,16 +217,20 @@ static void make_nft(void)
 		printf("\t}\n");
 	}
 	if (one_in(3)) {
-		printf("\tchain early { type filter hook prerouting priority raw; policy accept;\n\t\tip saddr %s drop\n\t}\n", net(false));
+		printf("\tchain early { type filter hook prerouting priority raw; policy accept;\n\t\tip saddr %s "
+		       "drop\n\t}\n",
+		       net(false));
 	}
-	printf("\tchain in { type filter hook input priority %s; policy %s;\n", one_in(2) ? "filter" : "-5", one_in(3) ? "accept" : "drop");
+	printf("\tchain in { type filter hook input priority %s; policy %s;\n", one_in(2) ? "filter" : "-5",
+	       one_in(3) ? "accept" : "drop");
 	if (!one_in(4))
 		printf("\t\tct state vmap { established : accept, related : accept, invalid : drop }\n");
 	for (unsigned int i = 3 + below(12); i--;)
 		nft_rule(0);
 	printf("\t}\n}\n");
 	if (one_in(3))
-		printf("table ip second {\n\tchain in { type filter hook input priority 10; policy accept;\n\t\ttcp dport %s ip saddr %s drop\n\t}\n}\n",
+		printf("table ip second {\n\tchain in { type filter hook input priority 10; policy accept;\n\t\ttcp "
+		       "dport %s ip saddr %s drop\n\t}\n}\n",
 		       PICK(ports), net(false));
 }
 
@@ -319,8 +329,10 @@ static bool possible(const struct prefix *p)
 	static const uint8_t lan[3] = { 192, 0, 2 }, own6[15] = { 0x20, 0x01, 0x0d, 0xb8, 0, 1 };
 
 	if (p->family == 4)
-		return a[0] && a[0] != 127 && a[0] < 224 && !(!memcmp(a, lan, 3) && (a[3] == 0 || a[3] == 255 || a[3] == 10));
-	return (a[0] & 0xe0) == 0x20 ? !(!memcmp(a, own6, 15) && a[15] == 0x10) && !(a[0] == 0x20 && a[1] == 0x02) : a[0] == 0xfd;
+		return a[0] && a[0] != 127 && a[0] < 224 &&
+		       !(!memcmp(a, lan, 3) && (a[3] == 0 || a[3] == 255 || a[3] == 10));
+	return (a[0] & 0xe0) == 0x20 ? !(!memcmp(a, own6, 15) && a[15] == 0x10) && !(a[0] == 0x20 && a[1] == 0x02)
+				     : a[0] == 0xfd;
 }
 
 static struct prefix a_source(const struct edges *e, bool six)
@@ -356,8 +368,10 @@ static int tun_open(void)
 	strcpy(r.ifr_name, "eth0");
 	if (fd < 0 || ioctl(fd, TUNSETIFF, &r))
 		die("tun");
-	if (system("ip addr add " OWN4 "/24 dev eth0 && ip addr add " OWN6 "/64 dev eth0 nodad && ip link set eth0 up && "
-		   "ip link set eth0 txqueuelen 20000 && ip route add default dev eth0 && ip -6 route add default dev eth0 && "
+	if (system("ip addr add " OWN4 "/24 dev eth0 && ip addr add " OWN6
+		   "/64 dev eth0 nodad && ip link set eth0 up && "
+		   "ip link set eth0 txqueuelen 20000 && ip route add default dev eth0 && ip -6 route add default dev "
+		   "eth0 && "
 		   "sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0 net.ipv4.tcp_syncookies=0 "
 		   "net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=8192"))
 		die("eth0");
@@ -384,7 +398,9 @@ struct ask {
 
 static void send_one(int tun, const struct ask *a, unsigned int flags)
 {
-	struct packet p = { .src = a->src, .sport = a->sport, .dport = a->dport, .flags = flags, .seq = a->seq, .ack = a->ack };
+	struct packet p = {
+		.src = a->src, .sport = a->sport, .dport = a->dport, .flags = flags, .seq = a->seq, .ack = a->ack
+	};
 	uint8_t frame[PACKET_MAX];
 	size_t n;
 
@@ -485,7 +501,10 @@ static size_t open_all(int tun, const struct edges *e, struct ask *v, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct ask *a = &v[done];
 
-		*a = (struct ask){ .src = a_source(e, i & 1), .sport = 20000 + i, .dport = PICK(listening), .seq = 0x60000000u + 1000 * i,
+		*a = (struct ask){ .src = a_source(e, i & 1),
+				   .sport = 20000 + i,
+				   .dport = PICK(listening),
+				   .seq = 0x60000000u + 1000 * i,
 				   .open = true };
 		send_one(tun, a, PACKET_SYN);
 		if (!await_synack(tun, a))
@@ -523,8 +542,9 @@ static size_t compare(const struct rules *r, const struct ask *v, size_t n, size
 			continue;
 		}
 		if (++wrong <= 10)
-			printf("# %s from %s to %u: the old firewall %s, mxdp %s\n", v[i].open ? "open connection" : "SYN",
-			       prefix_text(&v[i].src, text), v[i].dport, v[i].passed ? "accepts" : "refuses", ours ? "passes" : "drops");
+			printf("# %s from %s to %u: the old firewall %s, mxdp %s\n",
+			       v[i].open ? "open connection" : "SYN", prefix_text(&v[i].src, text), v[i].dport,
+			       v[i].passed ? "accepts" : "refuses", ours ? "passes" : "drops");
 	}
 	return wrong;
 }
@@ -552,7 +572,8 @@ static int run(int argc, char **argv)
 	static struct edges e;
 	struct rules r = { 0 };
 	struct diag d = { 0 };
-	size_t n = strtoul(argv[5], NULL, 10), nopen = strtoul(argv[6], NULL, 10), wrong, let_in = 0, open_in = 0, more = 0;
+	size_t n = strtoul(argv[5], NULL, 10), nopen = strtoul(argv[6], NULL, 10), wrong, let_in = 0, open_in = 0,
+	       more = 0;
 	struct ask *v = xcalloc(n + nopen + 1, sizeof(*v)), *o = v + n;
 	int tun, raw4, raw6;
 
@@ -570,7 +591,9 @@ static int run(int argc, char **argv)
 	raw4 = raw_open(AF_INET);
 	raw6 = raw_open(AF_INET6);
 	for (size_t i = 0; i < n; i++) {
-		v[i] = (struct ask){ .src = a_source(&e, i & 1), .sport = 1024 + i % 64000, .dport = a_port(&e), .seq = SYN_BASE + i };
+		v[i] = (struct ask){
+			.src = a_source(&e, i & 1), .sport = 1024 + i % 64000, .dport = a_port(&e), .seq = SYN_BASE + i
+		};
 		send_one(tun, &v[i], PACKET_SYN);
 		if (i % 64 == 63)
 			hear_all(tun, raw4, raw6, v, n, SYN_BASE);
@@ -590,8 +613,8 @@ static int run(int argc, char **argv)
 	if (getenv("SYNS_SAMPLE"))
 		write_sample(getenv("SYNS_SAMPLE"), v, n);
 	wrong = compare(&r, v, n, &let_in, NULL) + compare(&r, o, nopen, &open_in, &more);
-	printf("%zu SYNs, %zu let in; %zu open connections, %zu go on, %zu only with mxdp; %zu differ\n", n, let_in, nopen, open_in,
-	       more, wrong);
+	printf("%zu SYNs, %zu let in; %zu open connections, %zu go on, %zu only with mxdp; %zu differ\n", n, let_in,
+	       nopen, open_in, more, wrong);
 	diag_free(&d);
 	rules_free(&r);
 	free(v);
