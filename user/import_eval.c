@@ -554,7 +554,7 @@ static void doubt(struct walk *w, const struct bases *b, struct im_rule *r, stru
 	}
 }
 
-/* A node's source is asked about at every port: rules that are not about it are found once. Thousands of them are common. */
+/* A node's source is asked about at every port, and there may be thousands of rules: those of others are found once. */
 static void find_skips(struct import *im, const struct im_node *n)
 {
 	struct im_packet p = { .kind = IM_SYN, .six = n->six, .src = n->speaker };

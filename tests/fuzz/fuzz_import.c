@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Any text as an old firewall, in every dialect (the first byte chooses): refused, or said as sentences that are understood
- * and that every line of says where it came from.
+ * Any text as an old firewall, in every dialect (the first byte chooses): refused, or said as sentences that are
+ * understood and of which every line says where it came from.
  */
 #include <stdlib.h>
 #include <string.h>
