@@ -145,30 +145,26 @@ static im_addr as_number(const struct prefix *p)
 	return x;
 }
 
-static void ask_port(struct findings *f, const struct behind *b, struct import *im, const struct look *l,
+static void ask_port(struct findings *f, const struct behind *b, const struct im_map *map, const struct look *l,
 		     const struct strangers *who, uint16_t port)
 {
-	size_t steps = 0;
-
 	for (int six = 0; six < 2; six++) {
-		struct im_packet syn = { .kind = IM_SYN, .six = six, .port = port };
 		struct judge_answer ours;
 		const struct prefix *host = &who->host[six];
-		struct im_cell cell;
+		const struct im_cell *cell;
 
 		if (!(b->families & (six ? IM_V6 : IM_V4)) || !who->is[six])
 			continue;
 		ours = rules_judge(&l->rules, host, port, true);
 		if (ours.says != JUDGE_ALLOW && ours.says != JUDGE_ADMIN)
 			continue;
-		syn.src = as_number(host);
-		cell = im_judge(im, &syn, &steps);
-		if (cell.verdict == IM_ACCEPT)
+		cell = im_answer(map, six, as_number(host), port);
+		if (!cell || cell->verdict == IM_ACCEPT)
 			continue;
 		finding_add(f, HEALTH_WARN, "firewall", b->show,
 			    "port %u is open in mxdp, and %s behind it refuses new IPv%d connections to it%s%s", port, b->tool,
-			    six ? 6 : 4, cell.by && cell.by->text ? ": " : ", by its default",
-			    cell.by && cell.by->text ? cell.by->text : "");
+			    six ? 6 : 4, cell->by && cell->by->text ? ": " : ", by its default",
+			    cell->by && cell->by->text ? cell->by->text : "");
 	}
 }
 
@@ -212,7 +208,7 @@ static void judge_behind(struct findings *f, const struct behind *b, const char 
 			if (port != s->ports[i].hi || seen[port])
 				continue;
 			seen[port] = true;
-			ask_port(f, b, &im, l, who, port);
+			ask_port(f, b, &map, l, who, port);
 		}
 	}
 	if (l && f->n == before)

@@ -752,3 +752,19 @@ int im_evaluate(struct import *im, struct im_map *map)
 	others(im, &b, map, &steps);
 	return 0;
 }
+
+const struct im_cell *im_answer(const struct im_map *map, int six, im_addr src, unsigned int port)
+{
+	const struct im_node *in = NULL;
+	size_t atom = 0;
+
+	while (atom + 1 < map->natoms && map->port[atom + 1] <= port)
+		atom++;
+	for (size_t i = 0; i < map->nnodes; i++) {
+		const struct im_node *n = &map->node[i];
+
+		if (n->six == six && n->lo <= src && src <= n->hi && (!in || n->len >= in->len))
+			in = n;
+	}
+	return in && in->cell ? &in->cell[atom] : NULL;
+}

@@ -58,5 +58,7 @@ bool im_true_of(const struct import *im, const struct im_rule *r, const struct i
 
 /* -E2BIG: too large to be evaluated within reason. */
 int im_evaluate(struct import *im, struct im_map *map);
+/* The answer to one connection; NULL: to an address that nothing comes from. It belongs to the map. */
+const struct im_cell *im_answer(const struct im_map *map, int six, im_addr src, unsigned int port);
 
 #endif
