@@ -347,6 +347,8 @@ int put_in_force(struct datapath *dp, const struct rules *r, const struct standi
 		code = attach_named(dp, r, which == PUT_ONE ? ifname : NULL, d);
 	if (!code && which == PUT_ALL)
 		code = seconds ? note_unnamed(dp, r, d) : detach_unnamed(dp, r, d);
+	if (!code && seconds && dp_trial_renew(dp, seconds, d))
+		code = EXIT_KERNEL;
 	if (code)
 		standing_restore(was, dp, d);
 	release_signals(&signals);

@@ -66,6 +66,11 @@ int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, s
  */
 int dp_put_trial(struct datapath *dp, const struct image *img, const struct image *back, uint32_t lease_lines,
 		 unsigned int seconds, struct diag *d);
+/*
+ * Interfaces are attached behind the put, and programs take a while to load: the time counts from here. -ETIME with a message:
+ * it was over already.
+ */
+int dp_trial_renew(struct datapath *dp, unsigned int seconds, struct diag *d);
 /* Would putting img need larger tables, so that both policies must be put into them? */
 bool dp_put_grows(const struct datapath *dp, const struct image *img, uint32_t lease_lines);
 /* -ENOENT: nothing is on trial. -ETIME, without a message: too late, what was before is in force. */

@@ -119,6 +119,17 @@ int trial_mark(struct mxdp_state *st, uint32_t epoch, unsigned int seconds, bool
 	return 0;
 }
 
+int dp_trial_renew(struct datapath *dp, unsigned int seconds, struct diag *d)
+{
+	uint32_t epoch = dp_epoch(dp);
+
+	if (!trial_running(dp) || trial_over(dp)) {
+		diag_error(d, "the time of the trial was over before everything was attached; give it more with --confirm");
+		return -ETIME;
+	}
+	return trial_mark(dp->now.state, epoch, seconds, dp->now.state->trial_first, d);
+}
+
 /* ---- end ---- */
 
 /* The epoch's store ends the trial, for its number is in revert_at. */

@@ -91,20 +91,20 @@ same 'the last ten are kept' 10 "$(in_history)"
 
 # ---- larger tables, lists from files ----
 
-seq 1 6000 | awk '{ printf "10.%d.%d.0/24\n", $1 / 250, $1 % 250 }' >"$LAB_DIR/mxdp/many.txt"
-echo 198.51.100.0/24 >"$LAB_DIR/mxdp/few.txt"
-rules 'interface wan0' 'admin ssh from 192.0.2.0/24' 'allow 7001' 'list l file few.txt' 'block @l'
+seq 1 6000 | awk '{ printf "45.%d.%d.0/24\n", $1 / 250, $1 % 250 }' >"$LAB_DIR/mxdp/many.txt"
+echo 203.0.113.0/24 >"$LAB_DIR/mxdp/few.txt"
+rules 'interface wan0' 'admin ssh from 192.0.2.0/24' 'allow 7001' 'list l file few.txt change any' 'block @l'
 t 'a list from a file' mxdp apply
 cp "$LAB_DIR/mxdp/many.txt" "$LAB_DIR/mxdp/few.txt"
-rules 'interface wan0' 'admin ssh from 192.0.2.0/24' 'allow 7002' 'list l file few.txt' 'block @l' 'track socket leases 1M'
+rules 'interface wan0' 'admin ssh from 192.0.2.0/24' 'allow 7002' 'list l file few.txt change any' 'block @l' 'track socket leases 1M'
 t 'on trial, with tables that must grow' mxdp apply --confirm 4s
 t '... in force' opens 7002
 sleep 4.2
 t '... and over' opens 7001
-t 'the list is that of before' eval '[ "$(mxdp show lists l)" = 198.51.100.0/24 ]'
+t 'the list is that of before' eval '[ "$(mxdp show lists l)" = 203.0.113.0/24 ]'
 t 'for good' mxdp apply
 t '... and back: the list as it was read then' mxdp rollback
-t '...' eval '[ "$(mxdp show lists l)" = 198.51.100.0/24 ]'
+t '...' eval '[ "$(mxdp show lists l)" = 203.0.113.0/24 ]'
 
 # ---- interfaces ----
 

@@ -1267,8 +1267,9 @@ static void trial_ends_alone(size_t lines, uint32_t leases, bool grows)
 	image_make(&img, 1, lines);
 	dp = open_dp(DP_CHANGE);
 	assert_int_equal(dp_put_grows(dp, &img, leases), grows);
-	OK(put_trial_in(dp, 1, lines, leases, TRIAL));
+	OK(put_trial_in(dp, 1, lines, leases, 60));
 	OK(dp_attach(dp, "dpt2", DP_NATIVE, &diag));
+	OK(dp_trial_renew(dp, TRIAL, &diag));
 	key = dp->now.state->probe_key;
 	dp_trial(dp, &t);
 	assert_true(t.running && !t.first && t.seconds_left >= 1 && t.seconds_left <= TRIAL);
@@ -1320,9 +1321,10 @@ static void a_first_policy_on_trial_leaves_nothing(void **s)
 
 	(void)s;
 	dp = open_dp(DP_CREATE);
-	OK(put_trial_in(dp, 1, 1, LEASES, TRIAL));
+	OK(put_trial_in(dp, 1, 1, LEASES, 60));
 	OK(dp_attach(dp, "dpt0", DP_NATIVE, &diag));
 	OK(dp_attach(dp, "dpt2", DP_GENERIC, &diag));
+	OK(dp_trial_renew(dp, TRIAL, &diag));
 	dp_close(dp);
 	assert_int_equal(verdict_on_wire("dpt0", OTHER_SOURCE, 25), XDP_DROP);
 	sleep(TRIAL);
@@ -1399,7 +1401,11 @@ static void too_late_is_too_late(void **s)
 	dp = open_dp(DP_CHANGE);
 	told_jiffies += 10 * jiffies_per_second() - 1;
 	assert_false(trial_over(dp));
+	OK(dp_trial_renew(dp, 5, &diag));
+	told_jiffies += 5 * jiffies_per_second() - 1;
+	assert_false(trial_over(dp));
 	told_jiffies++; /* between the open and the confirm */
+	assert_int_equal(dp_trial_renew(dp, 5, &diag), -ETIME);
 	assert_int_equal(dp_confirm(dp, &diag), -ETIME);
 	assert_true(dp_settled(dp));
 	assert_int_equal(policy_of(dp), 0);
