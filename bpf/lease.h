@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Station: lease. The memory that the tracker vouched for a connection, in
- * this second and this epoch. One 64-bit word:
+ * this second and this epoch (state.voided added). One 64-bit word:
  *
  *     63                      24 23      12 11       0
  *     | keyed hash of the 4-tuple |  epoch  | second |

@@ -29,6 +29,12 @@ MXDP_ARRAY(trie, union mxdp_line, 1024);
 MXDP_ARRAY(lease, struct mxdp_lease_line, 1024);
 MXDP_ARRAY(gates, struct mxdp_words, MXDP_GATE_ALL);
 MXDP_ARRAY(conns, struct mxdp_words, MXDP_CONN_LINES(1024)); /* two halves of as many lines as `lease` */
+/* bans: see bans.h; ban_head is of one value too */
+MXDP_ARRAY(bans, struct mxdp_ban_line, 1024);
+MXDP_ARRAY(banned, struct mxdp_banned, 8192);
+MXDP_ARRAY(ban_texts, struct mxdp_ban_text, MXDP_BAN_TEXTS);
+struct mxdp_ban_head ban_head SEC(".data.bans");
+
 MXDP_ARRAY(counters, struct mxdp_count, MXDP_COUNTERS_PER_ROW);
 MXDP_ARRAY(ports, struct mxdp_port_count, 65536);
 

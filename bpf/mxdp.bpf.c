@@ -2,7 +2,7 @@
 /*
  * The packet's way, read top to bottom:
  *
- *   parse ─► service ─► closed? ─► lease? ─► sane? ─► class ─► policy ─► gate or tracker ─► verdict
+ *   parse ─► service ─► closed? ─► lease? ─► sane? ─► bans ─► class ─► policy ─► gate or tracker ─► verdict
  *
  * Each station is a header of its name. None calls forward, all end in the one
  * exit, verdict(), and all are inlined but parse() for what the lane does not
@@ -26,6 +26,7 @@
 #include "sane.h"
 #include "lease.h"
 #include "policy.h"
+#include "bans.h"
 #include "tracker.h"
 #include "answer.h"
 #include "gate.h"
@@ -101,7 +102,7 @@ static __always_inline int front(struct xdp_md *ctx, const struct mxdp_bank *b, 
 
 static __always_inline int filter(struct xdp_md *ctx)
 {
-	bool probing, crossing, syn = false, dressed = false, opens = false, tcp, observe;
+	bool probing, crossing, syn = false, dressed = false, opens = false, cut, tcp, observe;
 	struct mxdp_lease_line *line = NULL;
 	__u64 hash, word = 0;
 	const struct mxdp_bank *b;
@@ -149,7 +150,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 		/* A lease was granted for sane addresses and ports, so only the flags, and to whom the frame goes, are looked at. */
 		if (is_plain(p.flags) && !p.to_group && !probing) {
 			hash = lease_hash(&p);
-			word = lease_word(hash, lease_stamp(epoch, clock_jiffies() >> cfg.tick_shift));
+			word = lease_word(hash, lease_stamp(epoch + *(volatile __u32 *)&state.voided, clock_jiffies() >> cfg.tick_shift));
 			line = lease_line(hash);
 			if (line && lease_good(line, word))
 				return verdict(ctx, p.family, p.frame_len, false, entry & MXDP_PORT_SERVICE, p.dport, MXDP_R_LEASE);
@@ -161,14 +162,17 @@ static __always_inline int filter(struct xdp_md *ctx)
 		goto out; /* what keeps the host on its network passes whoever sends it */
 	}
 
-	if (syn || b->flags & (MXDP_BANK_BLOCKS | MXDP_BANK_CONNECTIONS))
+	cut = source_banned(&p, tcp ? p.dport : BAN_NO_PORT, ctx->rx_queue_index, probing);
+	if (syn || cut || b->flags & (MXDP_BANK_BLOCKS | MXDP_BANK_CONNECTIONS))
 		class_ = class_of(b, &p, &dressed) & (MXDP_CLASSES - 1);
 	cell = b->policy[class_][entry & MXDP_PORT_SERVICE];
 	limit = cell >> MXDP_CELL_LIMIT_SHIFT;
 	cell &= MXDP_CELL_VERDICT;
 	if (b->class_flags[class_] & MXDP_CLASS_EXEMPT)
-		dressed = false;
-	if ((dressed || b->class_flags[class_] & MXDP_CLASS_BLOCKED) && !(tcp && cell == MXDP_CELL_ADMIN)) {
+		cut = dressed = false;
+	if (cut && !(tcp && cell == MXDP_CELL_ADMIN)) {
+		reason = MXDP_R_BANNED;
+	} else if ((dressed || b->class_flags[class_] & MXDP_CLASS_BLOCKED) && !(tcp && cell == MXDP_CELL_ADMIN)) {
 		reason = MXDP_R_BLOCKED;
 	} else if (!tcp) {
 		/* passed unjudged, under the reason that parse() gave */

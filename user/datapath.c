@@ -35,6 +35,31 @@ void view_unmap(struct dp_view *v)
 	v->p = NULL;
 }
 
+void *window_at(struct dp_window *w, size_t offset, size_t len)
+{
+	size_t from = offset & ~(size_t)(DP_PAGE - 1), to = (offset + len + DP_PAGE - 1) & ~(size_t)(DP_PAGE - 1);
+
+	if (offset + len > w->total)
+		return NULL;
+	if (!w->v.p || offset < w->offset || offset + len > w->offset + w->v.len) {
+		view_unmap(&w->v);
+		if (w->whole) {
+			from = 0;
+			to = (w->total + DP_PAGE - 1) & ~(size_t)(DP_PAGE - 1);
+		}
+		if (view_map(&w->v, w->fd, from, to - from, w->writable))
+			return NULL;
+		w->offset = from;
+	}
+	w->last = (char *)w->v.p + (offset - w->offset);
+	return w->last;
+}
+
+void window_close(struct dp_window *w)
+{
+	view_unmap(&w->v);
+}
+
 int map_info(int fd, struct bpf_map_info *info)
 {
 	uint32_t len = sizeof(*info);
@@ -125,13 +150,15 @@ int pin_get_map(const struct datapath *dp, const char *rel, uint32_t value_size,
 {
 	__cleanup_close int fd = pin_get(dp, rel, d);
 	const char *kind;
+	int own = fd;
 
 	if (fd < 0)
 		return fd;
-	kind = pin_kind(fd);
-	if ((*kind && strcmp(kind, "map")) || map_info(fd, info) || info->type != BPF_MAP_TYPE_ARRAY ||
+	/* what kind of thing it is costs another look, and tells only what to say: nothing else passes for such a map */
+	if (map_info(fd, info) || info->key_size != sizeof(uint32_t) || info->type != BPF_MAP_TYPE_ARRAY ||
 	    !(info->map_flags & BPF_F_MMAPABLE) || (value_size && info->value_size != value_size) ||
 	    (entries && info->max_entries != entries)) {
+		kind = pin_kind(fd);
 		diag_error(
 		    d,
 		    "%s/%s is not the map mxdp pins there (%s%s); take the filter off with `rm -r %s` (connections "
@@ -140,7 +167,8 @@ int pin_get_map(const struct datapath *dp, const char *rel, uint32_t value_size,
 		    *kind && strcmp(kind, "map") ? kind : "type or size differ", dp->root);
 		return -EBADF;
 	}
-	return fd_dup(fd);
+	fd = -1;
+	return own;
 }
 
 int pin_put(const struct datapath *dp, int fd, const char *rel, struct diag *d)
@@ -249,6 +277,10 @@ void generation_close(struct dp_generation *g)
 	mx_close(&g->lease_fd);
 	mx_close(&g->gates_fd);
 	mx_close(&g->conns_fd);
+	mx_close(&g->bans_fd);
+	mx_close(&g->banned_fd);
+	mx_close(&g->ban_head_fd);
+	mx_close(&g->ban_texts_fd);
 	*g = (struct dp_generation)DP_GENERATION_NONE;
 }
 
@@ -303,7 +335,7 @@ static int generation_open(struct datapath *dp, struct dp_generation *g, struct 
 	if (g->gates_fd < 0)
 		return g->gates_fd;
 	g->conns_fd = pin_get_map(dp, "now/conns", sizeof(struct mxdp_words), MXDP_CONN_LINES(g->lease_lines), &info, d);
-	return g->conns_fd < 0 ? g->conns_fd : 0;
+	return g->conns_fd < 0 ? g->conns_fd : bans_open(dp, g, d);
 }
 
 int now_open(struct datapath *dp, struct diag *d)
@@ -543,7 +575,7 @@ static int open_once(struct datapath **out, const char *bpffs, enum dp_open how,
 		dp_close(dp);
 		return err;
 	}
-	if (how != DP_LOOK)
+	if (how != DP_LOOK && how != DP_BAN)
 		grace_start(dp);
 	*out = dp;
 	return 0;

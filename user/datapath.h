@@ -5,6 +5,7 @@
  *
  * Pins, under BPFFS/mxdp (0700, owner and type checked):
  *   now/{state,banks,trie,lease,gates,conns} maps shared by all interfaces, replaced together when one must grow
+ *   now/{bans,banned,banhead,bantexts}  the bans, likewise
  *   now/frozen0 now/frozen1         the rules each bank was compiled from, as a blob (array of 4096-byte values)
  *   now/services0 now/services1     the service table that goes with each bank
  *   now/prog/IFNAME                 the program the interface runs
@@ -22,12 +23,14 @@
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "bans.h"
 #include "diag.h"
 #include "image.h"
 
 struct datapath;
 
-enum dp_open { DP_LOOK, DP_CHANGE, DP_CREATE };
+/* DP_BAN: to change bans only; that waits for no packet */
+enum dp_open { DP_LOOK, DP_CHANGE, DP_CREATE, DP_BAN };
 
 /*
  * Opens what is pinned under bpffs (e.g. "/sys/fs/bpf"; the directory "mxdp" below it is ours). DP_LOOK and DP_CHANGE:
@@ -129,6 +132,35 @@ int dp_detach(struct datapath *dp, const char *ifname, struct diag *d);
 int dp_detach_all(struct datapath *dp, struct diag *d);
 /* Reads the kernel, not a memory of what was done. Malloc'd array. */
 int dp_ifaces(struct datapath *dp, struct dp_iface **v, size_t *n, struct diag *d);
+
+/* ---- bans ---- */
+
+struct dp_bans;
+
+/* A table of bans open for looking or changing, whatever dp was opened for allows. `many`: more than a few are to be touched. */
+int dp_bans_open(struct dp_bans **t, struct datapath *dp, bool many, struct diag *d);
+/* What was changed bites from here on: open connections are judged anew. */
+int dp_bans_close(struct dp_bans *t, struct diag *d);
+
+/*
+ * Makes a ban hold, or hold to another end when it is there already (same prefix, owner and ports): *again. With `longest`
+ * one that lasts longer stays as it is. -ENOSPC without a message: dp_bans_grow(). -E2BIG: too many prefix lengths, owners,
+ * or sets of ports.
+ */
+int dp_ban(struct dp_bans *t, const struct ban *b, bool longest, bool *again, struct diag *d);
+/* Lifts the bans of exactly this prefix, of one owner or (NULL) all; how many there were. */
+int dp_unban(struct dp_bans *t, const struct prefix *p, const char *owner, size_t *n, struct diag *d);
+int dp_bans_flush(struct dp_bans *t, const char *owner, size_t *n, struct diag *d);
+/* All that hold and cover p, longest prefix first. Malloc'd. */
+int dp_bans_of(struct dp_bans *t, const struct prefix *p, struct ban **v, size_t *n, struct diag *d);
+/* All that hold, in no order. Malloc'd. */
+int dp_bans_all(struct dp_bans *t, struct ban **v, size_t *n, struct diag *d);
+
+/* Makes the tables larger, `times` as large, and replaces the programs of all interfaces. No dp_bans may be open. */
+int dp_bans_grow(struct datapath *dp, unsigned int times, struct diag *d);
+
+/* Is a source of an `exempt` or `admin` sentence inside p, or p inside one? And a blocked one? */
+int dp_bans_class(struct dp_bans *t, const struct prefix *p, bool *protected, bool *blocked, struct diag *d);
 
 /* ---- counters ---- */
 

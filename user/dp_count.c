@@ -139,6 +139,7 @@ uint64_t dp_memory(struct datapath *dp)
 	static const char *const shared[] = {
 	    "now/state",   "now/banks",	  "now/trie",	   "now/lease",	 "now/gates", "now/conns",
 	    "now/frozen0", "now/frozen1", "now/services0", "now/services1",
+	    "now/bans",    "now/banned",  "now/banhead", "now/bantexts",
 	};
 	__cleanup_free char (*name)[IFNAMSIZ] = NULL;
 	struct diag quiet = {};

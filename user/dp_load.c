@@ -66,6 +66,7 @@ static const struct {
 	{ BPF_FUNC_tcp_check_syncookie, "bpf_tcp_check_syncookie" },
 	{ BPF_FUNC_tcp_gen_syncookie, "bpf_tcp_gen_syncookie" },
 	{ BPF_FUNC_xdp_load_bytes, "bpf_xdp_load_bytes" },
+	{ BPF_FUNC_ktime_get_boot_ns, "bpf_ktime_get_boot_ns" },
 	{ BPF_FUNC_xdp_get_buff_len, "bpf_xdp_get_buff_len" },
 };
 
@@ -166,6 +167,10 @@ static int reuse_maps(struct mxdp_bpf *skel, const struct dp_load *l)
 	       bpf_map__reuse_fd(skel->maps.lease, l->g->lease_fd) ?:
 	       bpf_map__reuse_fd(skel->maps.gates, l->g->gates_fd) ?:
 	       bpf_map__reuse_fd(skel->maps.conns, l->g->conns_fd) ?:
+	       bpf_map__reuse_fd(skel->maps.bans, l->g->bans_fd) ?:
+	       bpf_map__reuse_fd(skel->maps.banned, l->g->banned_fd) ?:
+	       bpf_map__reuse_fd(skel->maps.data_bans, l->g->ban_head_fd) ?:
+	       bpf_map__reuse_fd(skel->maps.ban_texts, l->g->ban_texts_fd) ?:
 	       bpf_map__reuse_fd(skel->maps.counters, l->counters_fd) ?:
 	       bpf_map__reuse_fd(skel->maps.ports, l->ports_fd);
 }
@@ -200,7 +205,7 @@ static int load_once(const struct dp_load *l, bool frags)
 	*cfg = (struct mxdp_cfg){
 		.probe_key = l->g->state->probe_key, .lease_mask = l->g->lease_lines - 1, .row_mask = l->rows - 1,
 		.tick_shift = tick_shift(), .frags = frags, .shared_rows = l->shared,
-		.attached_on_trial = l->trial_epoch, .answers = l->answers,
+		.attached_on_trial = l->trial_epoch, .answers = l->answers, .ban_lines = l->g->ban_lines,
 	};
 	err = random_bytes(cfg->lease_key, sizeof(cfg->lease_key)) ?: reuse_maps(skel, l);
 	if (!err)

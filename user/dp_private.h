@@ -5,6 +5,7 @@
  * The pins, and what a kill leaves
  * --------------------------------
  *   mxdp/now/{state,banks,trie,lease,gates,conns,frozen0,frozen1,services0,services1}   one generation of shared maps
+ *   mxdp/now/{bans,banned,banhead,bantexts}          likewise; what they hold goes along from generation to generation
  *   mxdp/now/prog/DEV                                the program each interface runs on that generation
  *   mxdp/now/hear/                                   the programs that count connections for it: see dp_conns.c
  *   mxdp/dev/DEV/{link,counters,ports}               what an interface keeps through all generations
@@ -114,10 +115,12 @@ _Static_assert(sizeof(struct dp_ledger) == DP_PAGE, "ledger layout");
 
 struct dp_generation {
 	int state_fd, banks_fd, trie_fd, lease_fd, gates_fd, conns_fd;
+	int bans_fd, banned_fd, ban_head_fd, ban_texts_fd;
 	struct mxdp_state *state;
-	uint32_t trie_lines, lease_lines;
+	uint32_t trie_lines, lease_lines, ban_lines;
 };
-#define DP_GENERATION_NONE { .state_fd = -1, .banks_fd = -1, .trie_fd = -1, .lease_fd = -1, .gates_fd = -1, .conns_fd = -1 }
+#define DP_GENERATION_NONE { .state_fd = -1, .banks_fd = -1, .trie_fd = -1, .lease_fd = -1, .gates_fd = -1, .conns_fd = -1, \
+			     .bans_fd = -1, .banned_fd = -1, .ban_head_fd = -1, .ban_texts_fd = -1 }
 void generation_close(struct dp_generation *g);
 
 struct dp_grace {
@@ -154,6 +157,20 @@ int view_map(struct dp_view *v, int fd, size_t offset, size_t len, bool writable
 void view_unmap(struct dp_view *v);
 #define __cleanup_view __cleanup(view_unmap)
 
+/* A piece of a map that moves to where it is needed, so that looking at one line costs the same in a table of any size. */
+struct dp_window {
+	int fd;
+	size_t total;   /* bytes of the map */
+	bool writable;
+	bool whole;     /* map all of it at once: many places will be asked for */
+	struct dp_view v;
+	size_t offset;  /* of v in the map */
+	void *last;     /* what was asked for last */
+};
+/* `len` bytes at `offset`, good until the next call; NULL when the kernel refuses. */
+void *window_at(struct dp_window *w, size_t offset, size_t len);
+void window_close(struct dp_window *w);
+
 /* How long an open waits for another mxdp; shorter in tests. */
 extern int dp_lock_wait_ms;
 
@@ -181,6 +198,37 @@ int map_info(int fd, struct bpf_map_info *info);
 int now_open(struct datapath *dp, struct diag *d);
 /* Takes away everything, the directory too. */
 int remove_all(struct datapath *dp);
+
+/* ---- putting (dp_put.c) ---- */
+
+/* Before their number goes on: leases are gone before it comes again. */
+int leases_wipe(const struct datapath *dp, struct diag *d);
+/* All leases are void; epoch, bank and a trial that runs stay. */
+int leases_void(struct datapath *dp, struct diag *d);
+/* `next` becomes `now`; what was `now` is in `next` then, to be removed. */
+int generation_swap(struct datapath *dp, struct diag *d);
+
+/* ---- classes of the bank in force, one prefix at a time (dp_class.c) ---- */
+
+struct dp_classes;
+/* `many`: of more than a few prefixes */
+struct dp_classes *classes_open(const struct datapath *dp, bool many);
+void classes_close(struct dp_classes *w);
+/* Is a class of an `exempt` or `admin` sentence, or a blocked one, among those of p? */
+int classes_say(struct dp_classes *w, const struct prefix *p, bool *protected, bool *blocked);
+
+/* ---- bans (dp_bans.c) ---- */
+
+#define DP_BANS 131072u      /* there is room for so many at first */
+#define DP_MAX_BAN_LINES (1u << 22)
+/* Five to a line of eight: one line in fifteen spills, and no ban of a million finds its eight lines full. */
+#define DP_BAN_LINES(bans) (((bans) + 4u) / 5u)
+/* The tables of a new generation: those in force, or new ones. */
+int bans_make(const struct datapath *dp, struct dp_generation *g, struct diag *d);
+int bans_open(struct datapath *dp, struct dp_generation *g, struct diag *d);
+int bans_pin(const struct datapath *dp, const struct dp_generation *g, struct diag *d);
+/* Says in g's state whether there are bans; after the swap, for automatic ones come at any time. */
+void bans_note(const struct dp_generation *g);
 
 /* ---- interfaces (dp_attach.c) ---- */
 

@@ -379,7 +379,7 @@ static int generation_pin(struct datapath *dp, const struct dp_generation *g, st
 {
 	int err = pin_put(dp, g->state_fd, "next/state", d) ?: pin_put(dp, g->banks_fd, "next/banks", d) ?:
 		  pin_put(dp, g->trie_fd, "next/trie", d) ?: pin_put(dp, g->lease_fd, "next/lease", d) ?:
-		  pin_put(dp, g->gates_fd, "next/gates", d) ?: pin_put(dp, g->conns_fd, "next/conns", d);
+		  pin_put(dp, g->gates_fd, "next/gates", d) ?: pin_put(dp, g->conns_fd, "next/conns", d) ?: bans_pin(dp, g, d);
 
 	for (uint32_t bank = 0; !err && bank < 2; bank++) {
 		__cleanup_free char *services = bank_pin("next", "services", bank);
@@ -419,8 +419,11 @@ static int generation_state(const struct datapath *dp, struct dp_generation *g, 
 		return err;
 	}
 	g->state = v.p;
-	*g->state = (struct mxdp_state){ .abi = MXDP_ABI, .epoch = epoch, .flipped_ns = DP_FLIP_UNDER_WAY };
+	*g->state = (struct mxdp_state){ .abi = MXDP_ABI, .epoch = epoch, .flipped_ns = DP_FLIP_UNDER_WAY,
+					   .bans = dp->have ? dp->now.state->bans : 0 };
 	if (dp->have) {
+		g->state->voided = dp->now.state->voided;
+		g->state->leases_wiped = dp->now.state->leases_wiped;
 		g->state->probe_key = dp->now.state->probe_key;
 		memcpy(g->state->limit_key, dp->now.state->limit_key, sizeof(g->state->limit_key));
 		return 0;
@@ -445,7 +448,7 @@ static int generation_maps(const struct datapath *dp, struct dp_generation *g, s
 	if (g->gates_fd < 0)
 		return g->gates_fd;
 	g->conns_fd = map_make("conns", sizeof(struct mxdp_words), MXDP_CONN_LINES(g->lease_lines), d);
-	return g->conns_fd < 0 ? g->conns_fd : 0;
+	return g->conns_fd < 0 ? g->conns_fd : bans_make(dp, g, d);
 }
 
 static int bank_make(struct datapath *dp, const struct dp_generation *g, const struct image *img, uint32_t epoch,
@@ -467,8 +470,7 @@ static int generation_make(struct datapath *dp, struct dp_generation *g, const s
 	return bank_make(dp, g, p->back, epoch - 1, d) ?: services_tell(dp, "next", p->img, epoch - 1, d);
 }
 
-/* `next` becomes `now`; what was `now` is in `next` then, to be removed. */
-static int generation_swap(struct datapath *dp, struct diag *d)
+int generation_swap(struct datapath *dp, struct diag *d)
 {
 	int err =
 	    renameat2(dp->dir, "next", dp->dir, "now", dp->have ? RENAME_EXCHANGE : RENAME_NOREPLACE) ? -errno : 0;
@@ -514,6 +516,7 @@ static int put_new(struct datapath *dp, const struct put *p, struct diag *d)
 	work_end(dp);
 	if (err)
 		return err;
+	bans_note(&g);
 	__atomic_store_n(&g.state->flipped_ns, boottime_ns(), __ATOMIC_SEQ_CST);
 	generation_close(&dp->now);
 	dp->now = g;
@@ -525,24 +528,39 @@ static int put_new(struct datapath *dp, const struct put *p, struct diag *d)
 /* ---- putting ---- */
 
 /*
- * A lease holds the last bits of its epoch. Twice in each round of them the table is wiped, when packets of older
- * epochs have gone: so a lease is gone before its number comes again, the last ones granted before a wipe too.
+ * A lease holds the last bits of epoch and voided, summed: its number. Twice in each round of them the table is wiped, by
+ * the first change behind each half: so a lease is gone before its number comes again, the last ones granted before a
+ * wipe too. What moves the number on without the loader (the end of a trial, an automatic ban) wipes nothing; so a lease
+ * of a round before may vouch, for what is left of one second in seventy minutes.
  */
-static int leases_wipe(const struct datapath *dp, bool trial, struct diag *d)
+int leases_wipe(const struct datapath *dp, struct diag *d)
 {
 	size_t len = (size_t)dp->now.lease_lines * sizeof(struct mxdp_lease_line);
 	__cleanup_view struct dp_view v = {};
+	uint32_t number;
 	int err;
 
-	/* what ends a trial leaves out an epoch, perhaps the one to wipe at, and nobody can when the clock ends it */
-	if (!dp->have || (dp_epoch(dp) & MXDP_LEASE_EPOCHS >> 1 &&
-			  !(trial && ((dp_epoch(dp) + 3) ^ dp_epoch(dp)) & ~(MXDP_LEASE_EPOCHS >> 1))))
+	if (!dp->have)
+		return 0;
+	number = dp_epoch(dp) + __atomic_load_n(&dp->now.state->voided, __ATOMIC_ACQUIRE);
+	if (!((number ^ dp->now.state->leases_wiped) & ~(MXDP_LEASE_EPOCHS >> 1)))
 		return 0;
 	err = view_map(&v, dp->now.lease_fd, 0, len, true);
-	if (err)
+	if (err) {
 		diag_error(d, "cannot map the lease table: %s; the policy in force stays", strerror(-err));
-	else
-		memset(v.p, 0, len);
+		return err;
+	}
+	memset(v.p, 0, len);
+	dp->now.state->leases_wiped = number;
+	return 0;
+}
+
+int leases_void(struct datapath *dp, struct diag *d)
+{
+	int err = leases_wipe(dp, d);
+
+	if (!err)
+		__atomic_fetch_add(&dp->now.state->voided, 1, __ATOMIC_SEQ_CST);
 	return err;
 }
 
@@ -588,7 +606,7 @@ static int put(struct datapath *dp, const struct put *p, struct diag *d)
 			   trie_room(DP_MAX_TRIE_LINES) / 2);
 		return -E2BIG;
 	}
-	err = dp_change_allowed(dp, d) ?: grace_wait(dp, d) ?: leases_wipe(dp, p->seconds, d);
+	err = dp_change_allowed(dp, d) ?: grace_wait(dp, d) ?: leases_wipe(dp, d);
 	if (err)
 		return err;
 	if (!dp->have || dp_put_grows(dp, img, lease_lines))

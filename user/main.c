@@ -27,10 +27,11 @@ const struct verb_text verbs[] = {
 	  "Reads the kernel, not a memory of what was done. Without any verb mxdp shows this. Exit status 0 all is well, 1\n"
 	  "something is not as it should be, 3 nothing is filtered.\n",
 	  "mxdp\n  mxdp status --json" },
-	{ { "show", verb_show, "show rules|services|lists|counters|drops|flows|limits|history", "what is in force, and what was counted" }, "int",
+	{ { "show", verb_show, "show rules|services|lists|bans|counters|drops|flows|limits|history", "what is in force, and what was counted" }, "int",
 	  "rules      the sentences in force, with the numbers that `mxdp delete` takes\n"
 	  "services   the ports that rules name, and their packets\n"
 	  "lists      the lists and how many prefixes they hold; `show lists NAME` prints one\n"
+	  "bans       who is banned, for how long yet and by whom; `show bans source TAG`, --top N by packets\n"
 	  "counters   packets and bytes by interface, service and reason; `show counters 25` for one port\n"
 	  "drops      which ports are being knocked on, and why packets were dropped; --top N\n"
 	  "flows      open connections of the services that rules name\n"
@@ -38,8 +39,8 @@ const struct verb_text verbs[] = {
 	  "history    policies that were in force for good, with the numbers that `mxdp rollback` takes\n"
 	  "-i NAME narrows to one interface, -n prints numbers instead of names.\n",
 	  "mxdp show rules\n  mxdp show drops --top 20\n  mxdp show counters smtp" },
-	{ { "query", verb_query, "query allow|deny|admin|block ...", "is it so? exit status 0 yes, 1 no" }, "n",
-	  "Asks the rules in force.\n", "mxdp query allow smtp from 192.0.2.9 && echo open" },
+	{ { "query", verb_query, "query allow|deny|admin|block ... | query ban ADDRESS", "is it so? exit status 0 yes, 1 no" }, "n",
+	  "Asks the rules in force, or the bans.\n", "mxdp query allow smtp from 192.0.2.9 && echo open" },
 	{ { "explain", verb_explain, "explain [tcp] ADDRESS PORT [syn|ack|synack|fin|rst] [sport PORT] [to ADDRESS] [on IFACE]",
 	    "what would the filter do with this packet, and which sentence decides?" }, "in",
 	  "Runs a packet through the loaded program itself. Nothing is sent and nothing is counted.\n",
@@ -87,6 +88,29 @@ const struct verb_text verbs[] = {
 	  "NUMBER is the one that `mxdp show rules` prints. A sentence that stands in a file of conf.d is not taken out of it: the\n"
 	  "message says where it stands. --runtime takes it back until the next `apply`.\n",
 	  "mxdp delete allow smtp\n  mxdp delete 3" },
+
+	{ { "ban", verb_ban, "ban ADDR[/LEN]... [for D] [port P] [source TAG] [reason TEXT] | ban --stdin",
+	    "cut a source off for a time, open connections included" }, "fs6F",
+	  "For 10 minutes unless said: 90, 10m, 1d12h, forever. `port smtp,465` cuts TCP to these ports; without it, or with\n"
+	  "`port any`, everything. TAG (\"hand\" unless said) is whose ban it is: one owner's `unban` lifts no other's. The same\n"
+	  "ban again lasts until the new end. A bare IPv6 address stands for its /64; --prefix6 N for another length. TEXT comes\n"
+	  "last. Sources that `exempt` or `admin` name cannot be banned. --force for less than /16 or /32, and for the address you\n"
+	  "came from.\n"
+	  "--stdin takes lines `ADDR [for D] [port P] [source T] [reason R]` and `unban ADDR`, or CrowdSec's, as they come.\n"
+	  "A line that cannot be is named, the others are done: exit status 4.\n",
+	  "mxdp ban 192.0.2.7 for 1h port smtp,submission source f2b-postfix\n  mxdp ban 2001:db8::7 reason \"dictionary attack\"\n"
+	  "  mxdp ban --stdin < addresses" },
+	{ { "unban", verb_unban, "unban ADDR[/LEN]... [source TAG]", "lift the bans of a source" }, "6",
+	  "Of one owner, or of all. Not banned is no failure. Says when another ban or a block still covers the address.\n",
+	  "mxdp unban 192.0.2.7 source f2b-postfix" },
+	{ { "flush", verb_flush, "flush bans [source TAG]", "lift all bans, or all of one owner" }, "", "",
+	  "mxdp flush bans source f2b-postfix" },
+	{ { "save", verb_save, "save [FILE]", "write the bans to a file, to be restored after a reboot" }, "",
+	  "FILE is `bans` in the state directory (--state) unless said. It is replaced in one step. Only a reboot,\n"
+	  "and taking the filter off the last interface, loses bans.\n",
+	  "mxdp save" },
+	{ { "restore", verb_restore, "restore [FILE]", "ban again what `save` wrote, each until its own end" }, "",
+	  "What has ended meanwhile stays out. A ban that is there already gets the end of the file.\n", "mxdp restore" },
 
 	{ { "check", verb_check, "check [FILE]", "read the rules files, say what is wrong, change nothing" }, "",
 	  "Exit status 0 when they are fine, 2 when not.\n", "mxdp check" },
@@ -207,6 +231,8 @@ static const struct option_text {
 	{ "boot", 'b', 0, false, FIELD(boot) },
 	{ "only", 'y', 0, true, FIELD(only) },
 	{ "comment", 'm', 0, true, FIELD(comment) },
+	{ "stdin", 's', 0, false, FIELD(from_stdin) },
+	{ "prefix6", '6', 0, true, FIELD(prefix6) },
 #undef FIELD
 };
 #define NOPTIONS (sizeof(option_texts) / sizeof(*option_texts))

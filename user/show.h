@@ -10,6 +10,7 @@
 SHOW(show_rules);
 SHOW(show_services);
 SHOW(show_lists);
+SHOW(show_bans);
 SHOW(show_counters);
 SHOW(show_drops);
 SHOW(show_flows);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include "ask.h"
+#include "ban_feed.h"
 #include "look.h"
 #include "tell.h"
 
@@ -123,6 +124,8 @@ int verb_query(const struct options *o, int argc, char **argv)
 	bool yes;
 	int err;
 
+	if (argc > 1 && !strcmp(argv[1], "ban"))
+		return ban_query(o, argc - 1, argv + 1);
 	if (parse_question(&q, argc, argv, &d))
 		return verb_end(o, &d, EXIT_USAGE);
 	err = look_must_open(&l, o, &d);

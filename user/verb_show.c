@@ -16,6 +16,7 @@ static const struct thing {
 	{ "services", show_services, 0, "ports that rules name, and what passed and was dropped there" },
 	{ "lists", show_lists, 1,
 	  "named lists of prefixes, how long they are, where they came from; `show lists NAME` prints one" },
+	{ "bans", show_bans, 2, "who is banned, how long yet and by whom; `show bans source TAG`, --top N" },
 	{ "counters", show_counters, 1,
 	  "packets and bytes per interface, service and reason; `show counters 25` narrows" },
 	{ "drops", show_drops, 0, "which ports are being knocked on, and why packets were dropped; --top N" },

@@ -25,12 +25,14 @@ struct options {
 	bool numeric;        /* --numeric, -n */
 	bool dry_run;        /* --dry-run */
 	const char *output;  /* --output FILE, -o */
-	const char *format;  /* --format prometheus|json */
+	const char *format;  /* --format prometheus|json, plain|crowdsec */
 	const char *iface;   /* --interface NAME, -i */
 	long top;            /* --top N; 0 not said */
 	bool all;            /* --all */
+	bool from_stdin;     /* --stdin */
+	const char *prefix6; /* --prefix6 LENGTH */
 	const char *file;    /* --file FILE, "-" for standard input */
-	const char *state;   /* --state DIR, MXDP_STATE, LOCALSTATEDIR/lib/mxdp: policies, and the last good copies of lists */
+	const char *state;   /* --state DIR, MXDP_STATE, LOCALSTATEDIR/lib/mxdp: policies, saved bans, and the last good copies of lists */
 	const char *confirm; /* --confirm DURATION */
 	bool no_confirm;     /* --no-confirm */
 	bool wait;           /* --wait */
@@ -50,6 +52,7 @@ struct verb {
 /* change: verb_*.c of their names; `rule` serves allow deny block admin exempt default observe enforce */
 VERB(verb_attach); VERB(verb_detach); VERB(verb_apply); VERB(verb_check); VERB(verb_diff); VERB(verb_reload); VERB(verb_import);
 VERB(verb_rule); VERB(verb_list); VERB(verb_delete); VERB(verb_confirm); VERB(verb_rollback);
+VERB(verb_ban); VERB(verb_unban); VERB(verb_flush); VERB(verb_save); VERB(verb_restore);
 /* look */
 VERB(verb_status); VERB(verb_show); VERB(verb_query); VERB(verb_explain); VERB(verb_doctor); VERB(verb_export);
 VERB(verb_help); VERB(verb_version);

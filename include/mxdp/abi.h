@@ -8,6 +8,7 @@
 #define MXDP_ABI_H
 
 #include <linux/types.h>
+#include "bans.h"
 #include "reasons.h"
 
 #define MXDP_ABI 2
@@ -28,14 +29,18 @@ struct mxdp_state {
 	__u64 revert_at;
 	__u32 bans;           /* 0: there is no ban, and no packet need look for one */
 	__u32 cookie_options; /* what SYN cookies sent from here may carry beyond the MSS: MXDP_COOKIE_* */
-	__u64 reserved[2];
+	__u32 voided;         /* how often leases were voided while the epoch stayed: bans bite at once */
+	__u32 reserved0;
+	__u64 reserved;
 	/* the loader's own memory of the last trial */
 	__u32 trial_epoch;    /* what was on trial; 0: nothing ever was */
 	__u8 trial_first;     /* nothing was in force before it */
 	__u8 trial_end;       /* how it ended: enum dp_trial_end */
 	__u8 reserved1[2];
+	__u32 leases_wiped;   /* epoch and voided, summed, when the loader last wiped the leases */
+	__u32 reserved2;
 	__u64 limit_key[2];   /* what sources are hashed with: see source.h. Stays for as long as the filter lives. */
-	__u64 more[5];
+	__u64 more[4];
 };
 #define MXDP_REVERT_SHIFT 48
 #define MXDP_REVERT_AT(epoch, jiffy) ((__u64)(epoch) << MXDP_REVERT_SHIFT | ((jiffy) & ((1ULL << MXDP_REVERT_SHIFT) - 1)))
@@ -233,7 +238,8 @@ struct mxdp_cfg {
 	__u8 shared_rows;  /* two CPUs may count in one row at once: add with atomics (5 ns each here) */
 	__u32 attached_on_trial; /* epoch of the trial that attached the interface: when it is over, every packet passes; 0: none */
 	__u8 answers;      /* enum mxdp_answers */
-	__u8 reserved[7];
+	__u8 reserved[3];
+	__u32 ban_lines;   /* of the table of bans */
 };
 _Static_assert(sizeof(struct mxdp_cfg) == 48, "cfg layout");
 

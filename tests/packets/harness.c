@@ -100,6 +100,7 @@ struct rig *rig_new(const struct rig_options *o)
 
 	g->lease_lines = o && o->lease_lines ? o->lease_lines : 256;
 	g->trie_lines = RIG_TRIE_LINES;
+	g->ban_lines = o && o->ban_lines ? o->ban_lines : 64;
 	g->skel = mxdp_bpf__open();
 	if (!g->skel)
 		give_up("cannot open the program: %s", strerror(errno));
@@ -112,12 +113,15 @@ struct rig *rig_new(const struct rig_options *o)
 		.test_clock = 1,
 		.shared_rows = o && o->shared_rows,
 		.attached_on_trial = o ? o->attached_on_trial : 0,
+		.ban_lines = g->ban_lines,
 	};
 	if (o && o->no_frags)
 		bpf_program__set_flags(g->skel->progs.mxdp, 0);
 	bpf_map__set_max_entries(g->skel->maps.trie, g->trie_lines);
 	bpf_map__set_max_entries(g->skel->maps.lease, g->lease_lines);
 	bpf_map__set_max_entries(g->skel->maps.conns, MXDP_CONN_LINES(g->lease_lines));
+	bpf_map__set_max_entries(g->skel->maps.bans, g->ban_lines);
+	bpf_map__set_max_entries(g->skel->maps.banned, g->ban_lines * MXDP_BAN_WAYS);
 	if (mxdp_bpf__load(g->skel))
 		give_up("cannot load the program: %s (root is needed)", strerror(errno));
 	g->prog = bpf_program__fd(g->skel->progs.mxdp);
@@ -128,6 +132,10 @@ struct rig *rig_new(const struct rig_options *o)
 	g->gates = map_memory(g->skel->maps.gates);
 	g->conns = map_memory(g->skel->maps.conns);
 	g->counters = map_memory(g->skel->maps.counters);
+	g->bans = map_memory(g->skel->maps.bans);
+	g->banned = map_memory(g->skel->maps.banned);
+	g->ban_head = map_memory(g->skel->maps.data_bans);
+	g->ban_texts = map_memory(g->skel->maps.ban_texts);
 	g->ports = map_memory(g->skel->maps.ports);
 	g->book_counters = xcalloc(NCOUNTERS, sizeof(*g->book_counters));
 	g->book_ports = xcalloc(NPORTS, sizeof(*g->book_ports));

@@ -29,8 +29,12 @@ struct rig {
 	struct mxdp_lease_line *lease;
 	struct mxdp_words *gates, *conns;
 	struct mxdp_count *counters;
+	struct mxdp_ban_line *bans;
+	struct mxdp_banned *banned;
+	struct mxdp_ban_head *ban_head;
+	struct mxdp_ban_text *ban_texts;
 	struct mxdp_port_count *ports;
-	size_t lease_lines, trie_lines;
+	size_t lease_lines, trie_lines, ban_lines;
 	struct mxdp_count *book_counters;
 	struct mxdp_port_count *book_ports;
 	char service[MXDP_SERVICES][48]; /* keys of the services in force */
@@ -47,6 +51,7 @@ struct rig_options {
 	bool shared_rows;
 	unsigned int lease_lines; /* 0: 256 */
 	uint32_t attached_on_trial; /* epoch of the trial that attached the interface */
+	unsigned int ban_lines;   /* 0: 64 */
 };
 
 /* A network namespace of one's own: no socket, no interface but lo. */

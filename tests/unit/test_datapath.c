@@ -586,6 +586,8 @@ static void leases_are_gone_before_their_epoch_comes_again(void **s)
 		uint64_t *word = lease_word(dp, &v);
 
 		dp->now.state->epoch = marks[i] - 1;
+		dp->now.state->voided = 0;
+		dp->now.state->leases_wiped = marks[i] - 1;
 		*word = 77;
 		OK(put_in(dp, 1, 1, LEASES));
 		assert_int_equal(dp_epoch(dp), marks[i]);
@@ -595,6 +597,16 @@ static void leases_are_gone_before_their_epoch_comes_again(void **s)
 		*word = 78;
 		OK(put_in(dp, 1, 1, LEASES));
 		assert_int_equal(*word, 78);
+
+		/* bans and the end of a trial count too, whatever marks they step over */
+		dp->now.state->voided = 0x7ff;
+		OK(leases_void(dp, &diag));
+		assert_int_equal(dp->now.state->voided, 0x800);
+		assert_int_equal(*word, 0);
+		*word = 79;
+		OK(leases_void(dp, &diag));
+		OK(put_in(dp, 1, 1, LEASES));
+		assert_int_equal(*word, 79);
 	}
 	dp_close(dp);
 	detach_everything();
@@ -1465,12 +1477,59 @@ static void a_trial_across_the_round_of_epochs_leaves_no_lease(void **s)
 		uint64_t *word = lease_word(dp, &v);
 
 		dp->now.state->epoch = before;
+		dp->now.state->leases_wiped = before;
 		*word = 77;
 		OK(put_trial_in(dp, 1, 1, LEASES, 60));
 		OK(dp_confirm(dp, &diag));
 		assert_int_equal(dp_epoch(dp), before + 3);
+		OK(put_in(dp, 1, 1, LEASES)); /* the first change behind the mark */
 		assert_int_equal(*word, 0);
 	}
+	dp_close(dp);
+	detach_everything();
+}
+
+/* A ban during a trial neither makes it lasting nor takes it back; the ban stays when the trial is over. */
+static void a_ban_leaves_a_trial_alone(void **s)
+{
+	struct ban b = { .p = { .family = 4, .len = 32, .addr = { 198, 51, 100, 7 } }, .owner = "hand", .left_ms = -1 };
+	struct datapath *dp;
+	struct dp_bans *bans;
+	struct dp_trial t;
+	bool again, yes;
+	struct ban *v;
+	size_t n;
+
+	(void)s;
+	put(0, 1, LEASES);
+	dp = open_dp(DP_CHANGE);
+	OK(put_trial_in(dp, 1, 1, LEASES, 60));
+	dp_close(dp);
+	dp = open_dp(DP_BAN);
+	OK(dp_bans_open(&bans, dp, false, &diag));
+	OK(dp_bans_class(bans, &b.p, &yes, &yes, &diag));
+	OK(dp_ban(bans, &b, false, &again, &diag));
+	assert_false(again);
+	OK(dp_bans_close(bans, &diag));
+	dp_trial(dp, &t);
+	assert_true(t.running);
+	OK(dp_bans_grow(dp, 2, &diag));
+	dp_trial(dp, &t);
+	assert_true(t.running);
+	dp_close(dp);
+	dp = open_dp(DP_CHANGE);
+	OK(dp_take_back(dp, &diag));
+	dp_close(dp);
+	dp = open_dp(DP_LOOK);
+	OK(dp_bans_open(&bans, dp, true, &diag));
+	OK(dp_bans_all(bans, &v, &n, &diag));
+	assert_int_equal(n, 1);
+	assert_memory_equal(&v->p, &b.p, sizeof(b.p));
+	assert_string_equal(v->owner, "hand");
+	assert_int_equal(v->left_ms, -1);
+	free(v);
+	OK(dp_bans_close(bans, &diag));
+	assert_int_equal(dp->now.state->bans, 1);
 	dp_close(dp);
 	detach_everything();
 }
@@ -1975,6 +2034,7 @@ int main(void)
 		TEST(too_late_is_too_late),
 		TEST(while_a_trial_runs_nothing_else_changes),
 		TEST(a_trial_across_the_round_of_epochs_leaves_no_lease),
+		TEST(a_ban_leaves_a_trial_alone),
 		TEST(packets_meet_one_policy_while_it_changes),
 		TEST(a_kill_at_any_step_leaves_a_whole_policy),
 		TEST(a_kill_at_any_moment_leaves_a_whole_policy),
