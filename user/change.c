@@ -583,6 +583,7 @@ struct stmt *change_standing(const struct rules *r, const struct stmt *s)
 		case STMT_DEFAULT:
 		case STMT_OBSERVE:
 		case STMT_TRACK:
+		case STMT_ON_STOP:
 			return t;
 		case STMT_INTERFACE:
 		case STMT_LIST:

@@ -99,7 +99,7 @@ static void put_stmt(struct out *o, const struct stmt *s)
 {
 	put(o, s->kind, 1);
 	put(o, s->mode, 1);
-	put(o, s->deny, 1);
+	put(o, s->deny | s->keep << 1, 1);
 	put_text(o, s->at.file);
 	put(o, s->at.line, 4);
 	put(o, s->at.column, 4);
@@ -362,7 +362,7 @@ static bool stmt_whole(const struct stmt *s)
 		return false;
 	if (s->leases > 1024 * 1024 || s->min > 1000000000 || s->max > 1000000000)
 		return false;
-	return (s->mode == MODE_NATIVE || iface) && (!s->deny || s->kind == STMT_DEFAULT) &&
+	return (s->mode == MODE_NATIVE || iface) && (!s->deny || s->kind == STMT_DEFAULT) && (!s->keep || s->kind == STMT_ON_STOP) &&
 	       (!s->leases || s->kind == STMT_TRACK);
 }
 
@@ -390,7 +390,8 @@ static void get_stmt(struct in *in, struct stmt *s)
 
 	s->kind = kind;
 	s->mode = mode;
-	s->deny = deny;
+	s->deny = deny & 1;
+	s->keep = deny >> 1;
 	s->at.file = get_text(in);
 	s->at.line = get(in, 4);
 	s->at.column = get(in, 4);
@@ -405,7 +406,7 @@ static void get_stmt(struct in *in, struct stmt *s)
 	s->leases = get(in, 8);
 	get_limits(in, &s->limits);
 	s->comment = get_text(in);
-	if (kind > STMT_LIST || mode > MODE_AUTO || deny > 1 || !stmt_whole(s))
+	if (kind > STMT_ON_STOP || mode > MODE_AUTO || deny > 3 || !stmt_whole(s))
 		in->bad = true;
 }
 

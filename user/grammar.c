@@ -315,6 +315,16 @@ static bool leases_number(const struct token *t, unsigned long *out)
 	return true;
 }
 
+static int parse_on_stop(struct parser *p)
+{
+	const struct token *t = peek(p);
+
+	p->s->keep = accept(p, "keep");
+	if (p->s->keep || accept(p, "detach"))
+		return 0;
+	return fail(p, t, "expected \"detach\" or \"keep\"");
+}
+
 static int parse_track(struct parser *p)
 {
 	const struct token *t = peek(p);
@@ -763,6 +773,7 @@ static const struct {
 	[STMT_DENY] = { "deny", parse_rule, { "from" } },
 	[STMT_BLOCK] = { "block", parse_cut, { NULL } },
 	[STMT_LIST] = { "list", parse_list, { NULL } },
+	[STMT_ON_STOP] = { "on-stop", parse_on_stop, { NULL } },
 };
 #define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -1134,6 +1145,9 @@ static void put_stmt(FILE *f, const struct stmt *s)
 	case STMT_DEFAULT:
 		fputs(s->deny ? " deny" : " allow", f);
 		break;
+	case STMT_ON_STOP:
+		fputs(s->keep ? " keep" : " detach", f);
+		break;
 	case STMT_OBSERVE:
 		break;
 	case STMT_TRACK:
@@ -1255,7 +1269,7 @@ static unsigned long leases_said(const struct stmt *s)
 
 bool stmt_same(const struct stmt *a, const struct stmt *b)
 {
-	return a->kind == b->kind && a->mode == b->mode && a->deny == b->deny && a->min == b->min && a->max == b->max &&
+	return a->kind == b->kind && a->mode == b->mode && a->deny == b->deny && a->keep == b->keep && a->min == b->min && a->max == b->max &&
 	       guard_same(&a->guard, &b->guard) && leases_said(a) == leases_said(b) && limits_same(&a->limits, &b->limits) &&
 	       same_text(a->name, b->name) && same_text(a->path, b->path) &&
 	       same_set(a->ports, a->nports, b->ports, b->nports, sizeof(*a->ports), cmp_port) && same_sources(a, b) &&

@@ -75,6 +75,9 @@ const struct verb_text verbs[] = {
 	  "`leases` says how many connections the table of leases serves well: 1k to 1M, 64k unless said. More connections than\n"
 	  "that still work, and cost a look into the kernel's own tables more often.\n" WRITTEN_HELP,
 	  "mxdp track socket leases 256k" },
+	{ { "on-stop", verb_rule, "on-stop detach|keep", "what stopping the systemd unit does" }, "rfdn",
+	  "Takes the filter off unless said otherwise; `keep` leaves it on. The sentence takes the place of the one that stands.\n"
+	  WRITTEN_HELP, "mxdp on-stop keep" },
 	{ { "list", verb_list, "list add|del|replace|show NAME [PREFIX... | --file FILE]", "what a named list of prefixes holds" },
 	  "rfdl",
 	  "add, del, replace   change what the list holds. The rules file is rewritten when the prefixes stand there, and the\n"
@@ -141,9 +144,10 @@ const struct verb_text verbs[] = {
 	  "mode judges packets in the driver; generic mode works with every driver, later and slower; auto tries both. An\n"
 	  "interface that was renamed goes on under its new name.\n" WRITTEN_HELP TRIAL_HELP,
 	  "mxdp attach eth0" },
-	{ { "detach", verb_detach, "detach [IFACE | --all]", "stop filtering" }, "rda",
+	{ { "detach", verb_detach, "detach [IFACE | --all]", "stop filtering" }, "rdaZ",
 	  "With a name: takes the filter off that interface and its sentence out of the rules file (--runtime: leaves the file\n"
-	  "alone). Without: takes the filter off everywhere, reads no file and writes none, so that `mxdp apply` brings it back.\n",
+	  "alone). Without: takes the filter off everywhere, reads no file and writes none, so that `mxdp apply` brings it back.\n"
+	  "--on-stop is for the systemd unit: does nothing where the rules in force say `on-stop keep`.\n",
 	  "mxdp detach eth0\n  mxdp detach" },
 
 	{ { "import", verb_import, "import FIREWALL [PATH|-]...", "an old firewall's rules, said as sentences of mxdp" }, "i",
@@ -224,6 +228,7 @@ static const struct option_text {
 	{ "interface", 'i', 'i', true, FIELD(iface) },
 	{ "top", 't', 0, true, FIELD(top) },
 	{ "all", 'a', 0, false, FIELD(all) },
+	{ "on-stop", 'Z', 0, false, FIELD(on_stop) },
 	{ "file", 'l', 0, true, FIELD(file) },
 	{ "confirm", 'c', 0, true, FIELD(confirm) },
 	{ "no-confirm", 'c', 0, false, FIELD(no_confirm) },

@@ -195,6 +195,10 @@ static char *quarrel(const struct stmt *a, const struct stmt *b)
 			return NULL;
 		return xasprintf("the default is \"%s\" here and \"%s\" %s; keep one", b->deny ? "deny" : "allow",
 				 a->deny ? "deny" : "allow", place);
+	case STMT_ON_STOP:
+		if (stmt_same(a, b))
+			return NULL;
+		return xasprintf("on-stop is said twice and differently; first %s", place);
 	case STMT_TRACK:
 		if (stmt_same(a, b))
 			return NULL;
@@ -206,7 +210,7 @@ static char *quarrel(const struct stmt *a, const struct stmt *b)
 
 static bool single(enum stmt_kind k)
 {
-	return k == STMT_INTERFACE || k == STMT_LIST || k == STMT_DEFAULT || k == STMT_TRACK;
+	return k == STMT_INTERFACE || k == STMT_LIST || k == STMT_DEFAULT || k == STMT_TRACK || k == STMT_ON_STOP;
 }
 
 static void check_twice(struct check *c)

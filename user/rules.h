@@ -43,7 +43,7 @@ struct origin {
 
 enum stmt_kind {
 	STMT_INTERFACE, STMT_DEFAULT, STMT_OBSERVE, STMT_TRACK, STMT_ADMIN,
-	STMT_EXEMPT, STMT_ALLOW, STMT_DENY, STMT_BLOCK, STMT_LIST,
+	STMT_EXEMPT, STMT_ALLOW, STMT_DENY, STMT_BLOCK, STMT_LIST, STMT_ON_STOP,
 };
 
 #define DEFAULT_LEASES 65536
@@ -96,6 +96,7 @@ struct list_guard {
  * One sentence. Which members speak depends on kind:
  *   INTERFACE  name, mode (`interface eth0 mode native|generic|auto`)
  *   DEFAULT    deny
+ *   ON_STOP    keep
  *   OBSERVE    nothing
  *   TRACK      leases (`track socket [leases 64k]`; "socket" is the only tracker so far. How many connections the lease
  *              table serves well: 1k to 1M, `64k` and `1M` understood, DEFAULT_LEASES unless said; rounded up to a power of two)
@@ -110,6 +111,7 @@ struct stmt {
 	char *name;
 	enum attach_mode mode;
 	bool deny;
+	bool keep;    /* the filter stays when the unit that began it is stopped */
 	struct port_range *ports;
 	size_t nports;
 	struct source *sources;

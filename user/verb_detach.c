@@ -90,12 +90,33 @@ static int detach_one(const struct options *o, const char *name, struct diag *d)
 	return EXIT_DONE;
 }
 
+/* Is the filter to stay although its unit is stopped? What cannot be read is no reason to leave it on. */
+static bool stays(const struct options *o)
+{
+	__cleanup_rules struct rules r = { 0 };
+	__cleanup_dp struct datapath *dp = NULL;
+	struct diag quiet = { 0 };
+	bool keep = false;
+
+	if (dp_open(&dp, o->bpffs, DP_LOOK, &quiet))
+		dp = NULL;
+	else if (!running_rules(o, dp, &r, &quiet))
+		for (size_t i = 0; i < r.n; i++)
+			keep |= r.v[i].kind == STMT_ON_STOP && r.v[i].keep;
+	diag_free(&quiet);
+	return keep;
+}
+
 int verb_detach(const struct options *o, int argc, char **argv)
 {
 	struct diag d = { 0 };
 
 	if (argc > 2)
 		return verb_end(o, &d, usage_error(&d, "detach", "too many words: \"%s\"", argv[2]));
+	if (o->on_stop && stays(o)) {
+		say(o, "the filter stays: the rules say `on-stop keep`; `mxdp detach` takes it off");
+		return verb_end(o, &d, EXIT_DONE);
+	}
 	if (argc == 1)
 		return verb_end(o, &d, detach_all(o, &d));
 	if (o->all)

@@ -29,6 +29,7 @@ struct options {
 	const char *iface;   /* --interface NAME, -i */
 	long top;            /* --top N; 0 not said */
 	bool all;            /* --all */
+	bool on_stop;        /* --on-stop */
 	bool from_stdin;     /* --stdin */
 	const char *prefix6; /* --prefix6 LENGTH */
 	const char *file;    /* --file FILE, "-" for standard input */

@@ -378,4 +378,16 @@ t 'apply' mxdp apply
 answers 'detach of the last one' 0 'detached from wan0' --runtime detach wan0
 not_t '... leaves no pins' test -e "$MXDP_BPFFS/mxdp"
 t 'every port opens' opens 7004
+
+# ---- stopping the unit ----
+
+rules 'interface wan0' 'default deny' 'admin ssh from 203.0.113.7' 'allow 7001' 'on-stop keep'
+t 'apply' mxdp apply
+t 'on-stop keep: stopping leaves the filter on' mxdp detach --on-stop --runtime wan0
+t '...' mxdp status
+t 'on-stop detach takes its place' mxdp on-stop detach
+t '... in the file too' grep -qx 'on-stop detach' "$MXDP_CONFIG"
+t 'stopping takes the filter off' mxdp detach --on-stop --runtime wan0
+not_t '...' mxdp status
+t '... and leaves the sentences in the file' grep -qx 'interface wan0' "$MXDP_CONFIG"
 done_testing

@@ -141,7 +141,7 @@ static unused struct limits any_limits(uint64_t *seed)
 
 static unused struct stmt any_sentence(uint64_t *seed)
 {
-	struct stmt s = { .kind = dice(seed) % (STMT_LIST + 1), .at = { xstrdup("mxdp.conf"), 1 + dice(seed) % 99, 1 } };
+	struct stmt s = { .kind = dice(seed) % (STMT_ON_STOP + 1), .at = { xstrdup("mxdp.conf"), 1 + dice(seed) % 99, 1 } };
 
 	switch (s.kind) {
 	case STMT_INTERFACE:
@@ -150,6 +150,9 @@ static unused struct stmt any_sentence(uint64_t *seed)
 		break;
 	case STMT_DEFAULT:
 		s.deny = dice(seed) % 2;
+		break;
+	case STMT_ON_STOP:
+		s.keep = dice(seed) % 2;
 		break;
 	case STMT_OBSERVE:
 		break;
