@@ -1,29 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The class table: source address to class, as the trie of abi.h. The only
- * file on this side that knows how its lines are laid out.
+ * The class table: source address to class, as the trie of abi.h.
  *
  * Nodes are made bottom up. A node that equals one already made is that one:
  * single hosts scattered over the internet need a few hundred lines between
  * them, not one each, and the hot part of a large list stays in the cache.
+ * Where few prefixes lie far below, tails of a few cells stand for them.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "image.h"
+#include "classtable.h"
 
-#define INLINE_RUNS 6u
-#define MAX_LINES (1u << 27) /* 8 GiB; cell numbers of a line beyond 2^28 do not fit into node.base */
+/* ---- lines ---- */
 
-/* Only nodes are made as lines; run arrays go behind the last one in the end. Until then base counts in `cells`. */
-struct builder {
-	union mxdp_line *lines;
-	size_t nlines, lines_room;
-	uint32_t *cells;
-	size_t ncells, cells_room;
-	uint32_t *seen; /* line numbers + 1 of nodes that may recur, hashed */
-	size_t nseen, seen_size;
-};
+static uint32_t take_lines(struct arena *a, uint32_t n)
+{
+	if (a->used + n > a->room && !a->fixed) {
+		a->room = 2 * a->room + n < 1024 ? 1024 : 2 * a->room + n;
+		a->lines = xrealloc(a->lines, (size_t)a->room * sizeof(*a->lines));
+	}
+	if (a->full || a->used + n > a->room || a->used + n > MAX_TRIE_LINES) {
+		a->full = true;
+		return 0;
+	}
+	memset(a->lines + a->used, 0, n * sizeof(*a->lines));
+	a->used += n;
+	return a->used - n;
+}
+
+/* Room for n cells in a row. The piece with more left goes on being used. */
+static uint32_t take_cells(struct arena *a, struct chunk *c, uint32_t n)
+{
+	uint32_t lines = (n + MXDP_LINE_CELLS - 1) / MXDP_LINE_CELLS, at;
+	struct chunk fresh;
+
+	if (c->end - c->at >= n) {
+		c->at += n;
+		return c->at - n;
+	}
+	if (lines < a->chunk_lines)
+		lines = a->chunk_lines;
+	at = take_lines(a, lines) * MXDP_LINE_CELLS;
+	fresh = (struct chunk){ at + n, at + lines * MXDP_LINE_CELLS };
+	if (fresh.end - fresh.at > c->end - c->at)
+		*c = fresh;
+	return at;
+}
+
+/* The same, all in one line: the fullest of those begun that has room. */
+static uint32_t take_tail(struct arena *a, uint32_t n)
+{
+	uint32_t left = n, at = 0;
+
+	while (left <= OPEN_LINES && !a->tails[left])
+		left++;
+	if (left <= OPEN_LINES) {
+		at = a->tails[left];
+		a->tails[left] = 0;
+	} else {
+		at = take_lines(a, 1) * MXDP_LINE_CELLS;
+		left = MXDP_LINE_CELLS;
+	}
+	if (left > n)
+		a->tails[left - n] = at + n;
+	return at;
+}
+
+static uint32_t *cell_at(struct arena *a, uint32_t at)
+{
+	return &a->lines[at / MXDP_LINE_CELLS].cell[at % MXDP_LINE_CELLS];
+}
+
+/* ---- nodes ---- */
 
 /* The 256 places of a node from left to right: what covers the present place, and the runs so far. */
 struct sweep {
@@ -105,97 +154,213 @@ static size_t hash_node(const union mxdp_line *line)
 
 /*
  * Is it likely that the same node is made again? Above the last two levels hardly any are, and remembering them is what
- * would take the time.
+ * would take the time; no tail is made twice.
  */
-static bool may_recur(const struct builder *b, const union mxdp_line *node)
+static bool may_recur(const struct arena *a, const union mxdp_line *node)
 {
-	for (unsigned int i = 0; i < INLINE_RUNS; i++) {
+	for (unsigned int i = 0; i < NODE_RUNS; i++) {
 		uint32_t cell = node->node.runs[i];
 		const union mxdp_line *below;
 
-		if (!(cell & MXDP_NODE))
+		if (is_class(cell))
 			continue;
-		below = &b->lines[cell & ~MXDP_NODE];
-		if (count_runs(below) > INLINE_RUNS)
+		if (cell & MXDP_TAIL)
 			return false;
-		for (unsigned int k = 0; k < INLINE_RUNS; k++)
-			if (below->node.runs[k] & MXDP_NODE)
+		below = &a->lines[cell & ~MXDP_NODE];
+		if (count_runs(below) > NODE_RUNS)
+			return false;
+		for (unsigned int k = 0; k < NODE_RUNS; k++)
+			if (!is_class(below->node.runs[k]))
 				return false;
 	}
 	return true;
 }
 
-static void grow_seen(struct builder *b)
-{
-	size_t size = b->seen_size ? b->seen_size * 2 : 4096;
-
-	free(b->seen);
-	b->seen = xcalloc(size, sizeof(*b->seen));
-	b->seen_size = size;
-	for (size_t line = 0; line < b->nlines; line++) {
-		size_t at = hash_node(&b->lines[line]) & (size - 1);
-
-		if (count_runs(&b->lines[line]) > INLINE_RUNS || !may_recur(b, &b->lines[line]))
-			continue;
-		while (b->seen[at])
-			at = (at + 1) & (size - 1);
-		b->seen[at] = line + 1;
-	}
-}
-
 /* The place in `seen` of the node that equals this one, or where it should be put. */
-static uint32_t *find_node(const struct builder *b, const union mxdp_line *node)
+static uint32_t *find_node(const struct arena *a, const union mxdp_line *node)
 {
-	size_t at = hash_node(node) & (b->seen_size - 1);
+	size_t at = hash_node(node) & (a->seen_size - 1);
 
-	while (b->seen[at] && !same_node(&b->lines[b->seen[at] - 1], node))
-		at = (at + 1) & (b->seen_size - 1);
-	return &b->seen[at];
+	while (a->seen[at] && !same_node(&a->lines[a->seen[at] - 1], node))
+		at = (at + 1) & (a->seen_size - 1);
+	return &a->seen[at];
 }
 
-static uint32_t add_line(struct builder *b, const union mxdp_line *node)
+static void grow_seen(struct arena *a)
 {
-	if (b->nlines == b->lines_room) {
-		b->lines_room = b->lines_room ? b->lines_room * 2 : 1024;
-		b->lines = xrealloc(b->lines, b->lines_room * sizeof(*b->lines));
-	}
-	b->lines[b->nlines] = *node;
-	return b->nlines++;
+	struct arena old = *a;
+
+	a->seen_size *= 2;
+	a->seen = xcalloc(a->seen_size, sizeof(*a->seen));
+	for (size_t i = 0; i < old.seen_size; i++)
+		if (old.seen[i])
+			*find_node(a, &a->lines[old.seen[i] - 1]) = old.seen[i];
+	free(old.seen);
 }
 
-static uint32_t add_inline_node(struct builder *b, union mxdp_line *node, const struct sweep *s)
+static uint32_t put_node(struct arena *a, const union mxdp_line *node)
 {
-	uint32_t *slot;
+	uint32_t line = take_lines(a, 1);
+
+	if (a->full)
+		return 0;
+	a->lines[line] = *node;
+	if (count_runs(node) <= NODE_RUNS)
+		a->lines[line].node.base = line * MXDP_LINE_CELLS + MXDP_NODE_INLINE;
+	return line | MXDP_NODE;
+}
+
+static uint32_t add_inline_node(struct arena *a, union mxdp_line *node, const struct sweep *s)
+{
+	uint32_t *slot, cell;
 
 	memcpy(node->node.runs, s->cell, s->n * sizeof(s->cell[0]));
-	if (!may_recur(b, node))
-		return add_line(b, node) | MXDP_NODE;
-	if (b->nseen * 2 >= b->seen_size)
-		grow_seen(b);
-	slot = find_node(b, node);
-	if (!*slot) {
-		*slot = add_line(b, node) + 1;
-		b->nseen++;
-	}
-	return (*slot - 1) | MXDP_NODE;
+	if (!a->seen || !may_recur(a, node))
+		return put_node(a, node);
+	if (a->nseen * 2 >= a->seen_size)
+		grow_seen(a);
+	slot = find_node(a, node);
+	if (*slot)
+		return (*slot - 1) | MXDP_NODE;
+	cell = put_node(a, node);
+	*slot = a->full ? 0 : (cell & ~MXDP_NODE) + 1;
+	a->nseen++;
+	return cell;
 }
 
-static uint32_t add_node(struct builder *b, const struct sweep *s)
+static uint32_t add_node(struct arena *a, const struct sweep *s)
 {
 	union mxdp_line node = { 0 };
 
 	set_places(&node, s);
-	if (s->n <= INLINE_RUNS)
-		return add_inline_node(b, &node, s);
-	while (b->ncells + s->n > b->cells_room) {
-		b->cells_room = b->cells_room ? b->cells_room * 2 : 4096;
-		b->cells = xrealloc(b->cells, b->cells_room * sizeof(*b->cells));
-	}
-	memcpy(b->cells + b->ncells, s->cell, s->n * sizeof(s->cell[0]));
-	node.node.base = b->ncells;
-	b->ncells += s->n;
-	return add_line(b, &node) | MXDP_NODE;
+	if (s->n <= NODE_RUNS)
+		return add_inline_node(a, &node, s);
+	node.node.base = take_cells(a, &a->runs, s->n);
+	for (unsigned int i = 0; !a->full && i < s->n; i++)
+		*cell_at(a, node.node.base + i) = s->cell[i];
+	return put_node(a, &node);
 }
+
+uint32_t trie_node_of(struct arena *a, const uint32_t cells[256])
+{
+	struct sweep s;
+
+	s.n = 0;
+	for (unsigned int i = 0; i < 256; i++)
+		sweep_emit(&s, i, cells[i]);
+	return s.n == 1 ? s.cell[0] : add_node(a, &s);
+}
+
+/* ---- tails ---- */
+
+/* 32 address bits from `depth` on. */
+static uint32_t bits_at(const struct prefix *p, unsigned int depth)
+{
+	uint64_t bits = 0;
+
+	for (unsigned int i = depth / 8; i < depth / 8 + 5; i++)
+		bits = bits << 8 | (i < sizeof(p->addr) ? p->addr[i] : 0);
+	return bits >> (8 - depth % 8);
+}
+
+static unsigned int tail_cells(unsigned int length, bool on)
+{
+	return 1 + on + (length + 31) / 32;
+}
+
+/* One tail to p, put at cell `at`; returns the cell behind it. */
+static uint32_t put_tail(struct arena *a, uint32_t at, const struct prefix *p, unsigned int depth, uint32_t match,
+			 uint32_t miss, bool more)
+{
+	unsigned int length = p->len - depth;
+	bool on = !is_class(match);
+
+	if (a->full)
+		return at;
+	*cell_at(a, at++) = miss | (on ? MXDP_TAIL_ON : match << 10) | length << 20 | (more ? MXDP_TAIL_MORE : 0);
+	if (on)
+		*cell_at(a, at++) = match;
+	for (unsigned int i = 0; i < length; i += 32)
+		*cell_at(a, at++) = bits_at(p, depth + i);
+	return at;
+}
+
+static unsigned int tails_cells(const struct class_prefix *v, size_t n, unsigned int depth)
+{
+	unsigned int cells = 0;
+
+	for (size_t i = 0; i < n; i++)
+		cells += tail_cells(v[i].p.len - depth, !is_class(v[i].class_));
+	return cells;
+}
+
+/*
+ * So few that they are tested one after the other; if that is not dearer than a node that others may share, or than one
+ * tail for what they have in common.
+ */
+static bool fit_tails(const struct arena *a, const struct class_prefix *v, size_t n, unsigned int depth, unsigned int below)
+{
+	if (n > MXDP_TAILS || tails_cells(v, n, depth) > MXDP_LINE_CELLS)
+		return false;
+	if (n == 1 && !is_class(v[0].class_))
+		return v[0].p.len <= depth + MXDP_TAIL_FAR;
+	if (n == 1)
+		return v[0].p.len > depth + 8 || (!a->seen && v[0].p.family == 6);
+	if (v[0].p.family == 4)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!is_class(v[i].class_))
+			return false;
+	return below < depth + 8 || v[0].p.len <= below ||
+	       tails_cells(v, n, depth) < tails_cells(v, n, below) + tail_cells(below - depth, true);
+}
+
+static uint32_t add_tails(struct arena *a, const struct class_prefix *v, size_t n, unsigned int depth, uint32_t inherited)
+{
+	const struct class_prefix *by_length[MXDP_TAILS];
+	uint32_t first, at;
+
+	/* the most specific first: prefixes come before those inside them */
+	for (size_t i = 0; i < n; i++) {
+		size_t k = i;
+
+		for (; k && by_length[k - 1]->p.len < v[i].p.len; k--)
+			by_length[k] = by_length[k - 1];
+		by_length[k] = &v[i];
+	}
+	first = at = take_tail(a, tails_cells(v, n, depth));
+	for (size_t i = 0; i < n; i++)
+		at = put_tail(a, at, &by_length[i]->p, depth, by_length[i]->class_, inherited, i + 1 < n);
+	return first | MXDP_TAIL;
+}
+
+/* How many bits all of v share: v is sorted, and what is shorter than the rest comes first. */
+static unsigned int shared_bits(const struct class_prefix *v, size_t n)
+{
+	const uint8_t *x = v[0].p.addr, *y = v[n - 1].p.addr;
+	unsigned int i = 0, bits;
+
+	while (i < sizeof(v->p.addr) && x[i] == y[i])
+		i++;
+	bits = i == sizeof(v->p.addr) ? 8 * i : 8 * i + __builtin_clz(x[i] ^ y[i]) - 24;
+	return bits < v[0].p.len ? bits : v[0].p.len;
+}
+
+/* All of v lie in one place `below` bits down, and that is far. */
+static uint32_t add_path(struct arena *a, const struct class_prefix *v, size_t n, unsigned int depth, unsigned int below,
+			 uint32_t inherited)
+{
+	struct class_prefix to = { .p = v[0].p };
+
+	to.p.len = below;
+	if (v[0].p.len == below)
+		to.class_ = n == 1 ? v[0].class_ : trie_cell(a, v + 1, n - 1, below, v[0].class_);
+	else
+		to.class_ = trie_cell(a, v, n, below, inherited);
+	return to.class_ == inherited ? inherited : add_tails(a, &to, 1, depth, inherited);
+}
+
+/* ---- the whole ---- */
 
 /* How many of v, from the first on, lie in the place of the first, `depth` bits down. */
 static size_t same_place(const struct class_prefix *v, size_t n, unsigned int depth)
@@ -207,9 +372,7 @@ static size_t same_place(const struct class_prefix *v, size_t n, unsigned int de
 	return i;
 }
 
-/* The cell for the place `depth` bits down that holds all of v, each longer than `depth`. */
-static uint32_t build_cell(struct builder *b, const struct class_prefix *v, size_t n, unsigned int depth,
-			   uint32_t inherited)
+static uint32_t add_places(struct arena *a, const struct class_prefix *v, size_t n, unsigned int depth, uint32_t inherited)
 {
 	struct sweep s;
 
@@ -224,22 +387,31 @@ static uint32_t build_cell(struct builder *b, const struct class_prefix *v, size
 			sweep_open(&s, place, place | 0xffu >> (v[i].p.len - depth), v[i].class_);
 		} else {
 			many = same_place(v + i, n - i, depth);
-			sweep_open(&s, place, place, build_cell(b, v + i, many, depth + 8, s.open[s.depth - 1].cell));
+			sweep_open(&s, place, place, trie_cell(a, v + i, many, depth + 8, s.open[s.depth - 1].cell));
 		}
 	}
 	sweep_close(&s, 256);
-	return s.n == 1 ? s.cell[0] : add_node(b, &s);
+	return s.n == 1 ? s.cell[0] : add_node(a, &s);
 }
 
-static unsigned int dir_index(const struct prefix *p)
+uint32_t trie_cell(struct arena *a, const struct class_prefix *v, size_t n, unsigned int depth, uint32_t inherited)
 {
-	return p->addr[0] << 8 | p->addr[1];
+	unsigned int below;
+
+	if (!n)
+		return inherited;
+	below = shared_bits(v, n) & ~7u;
+	if (fit_tails(a, v, n, depth, below))
+		return add_tails(a, v, n, depth, inherited);
+	if (below > depth + MXDP_TAIL_FAR)
+		below = depth + MXDP_TAIL_FAR;
+	if (below >= depth + 8 && v[0].p.family == 6 && (n > 1 || below > depth + 8))
+		return add_path(a, v, n, depth, below, inherited);
+	return add_places(a, v, n, depth, inherited);
 }
 
-/* v: all of one family. */
-static void build_dir(struct builder *b, uint32_t *dir, const struct class_prefix *v, size_t n)
+void dir_fill(struct arena *a, uint32_t *dir, const struct class_prefix *v, size_t n)
 {
-	memset(dir, 0, 65536 * sizeof(*dir));
 	for (size_t i = 0, many; i < n; i += many) {
 		unsigned int at = dir_index(&v[i].p);
 
@@ -251,106 +423,86 @@ static void build_dir(struct builder *b, uint32_t *dir, const struct class_prefi
 		}
 		while (i + many < n && dir_index(&v[i + many].p) == at)
 			many++;
-		dir[at] = build_cell(b, v + i, many, 16, dir[at]);
+		dir[at] = trie_cell(a, v + i, many, 16, dir[at]);
 	}
 }
 
-/* Run arrays go behind the nodes, one after the other; only now it is known where. */
-static int settle(struct builder *b, struct image *img, struct diag *d)
-{
-	size_t nodes = b->nlines, cell_lines = (b->ncells + MXDP_LINE_CELLS - 1) / MXDP_LINE_CELLS;
-
-	if (nodes + cell_lines > MAX_LINES) {
-		diag_error(d, "the lists need a class table of %zu lines, more than %u; shorten the largest list",
-			   nodes + cell_lines, MAX_LINES);
-		free(b->lines);
-		return -E2BIG;
-	}
-	img->nlines = nodes + cell_lines;
-	img->lines = xrealloc(b->lines, img->nlines * sizeof(*img->lines));
-	img->is_node = xcalloc(img->nlines, 1);
-	memset(img->is_node, 1, nodes);
-	memset(img->lines + nodes, 0, cell_lines * sizeof(*img->lines));
-	if (b->ncells)
-		memcpy(img->lines + nodes, b->cells, b->ncells * sizeof(*b->cells));
-	for (size_t i = 0; i < nodes; i++) {
-		if (count_runs(&img->lines[i]) <= INLINE_RUNS)
-			img->lines[i].node.base = i * MXDP_LINE_CELLS + MXDP_NODE_INLINE;
-		else
-			img->lines[i].node.base += nodes * MXDP_LINE_CELLS;
-	}
-	return 0;
-}
+#define BUILD_CHUNK 64u
 
 int classtable_build(struct image *img, const struct class_prefix *v, size_t n, struct diag *d)
 {
-	struct builder b = { 0 };
+	struct arena a = { .chunk_lines = BUILD_CHUNK, .seen_size = 4096 };
 	size_t n4 = 0;
-	int err;
 
+	a.seen = xcalloc(a.seen_size, sizeof(*a.seen));
 	while (n4 < n && v[n4].p.family == 4)
 		n4++;
-	build_dir(&b, img->bank->dir4, v, n4);
-	build_dir(&b, img->bank->dir6, v + n4, n - n4);
-	err = settle(&b, img, d);
-	free(b.cells);
-	free(b.seen);
-	if (!err)
-		img->nprefixes = n;
-	return err;
-}
-
-static uint32_t place_cell(uint32_t cell, uint32_t first)
-{
-	return cell & MXDP_NODE ? cell + first : cell;
-}
-
-void image_place_lines(const struct image *img, uint32_t first, union mxdp_line *to)
-{
-	for (size_t i = 0; i < img->nlines; i++) {
-		to[i] = img->lines[i];
-		if (img->is_node[i]) {
-			to[i].node.base += first * MXDP_LINE_CELLS;
-			for (unsigned int k = 0; k < INLINE_RUNS; k++)
-				to[i].node.runs[k] = place_cell(to[i].node.runs[k], first);
-		} else {
-			for (unsigned int k = 0; k < MXDP_LINE_CELLS; k++)
-				to[i].cell[k] = place_cell(to[i].cell[k], first);
-		}
+	memset(img->bank->dir4, 0, sizeof(img->bank->dir4));
+	memset(img->bank->dir6, 0, sizeof(img->bank->dir6));
+	dir_fill(&a, img->bank->dir4, v, n4);
+	dir_fill(&a, img->bank->dir6, v + n4, n - n4);
+	free(a.seen);
+	if (a.full) {
+		diag_error(d, "the lists need a class table of more than %u lines; shorten the largest list", MAX_TRIE_LINES);
+		free(a.lines);
+		return -E2BIG;
 	}
+	img->nlines = a.used;
+	img->lines = xrealloc(a.lines, img->nlines * sizeof(*img->lines));
+	img->nprefixes = n;
+	return 0;
 }
 
 void image_place_bank(const struct image *img, uint32_t first, uint32_t epoch, struct mxdp_bank *to)
 {
 	*to = *img->bank;
 	to->epoch = epoch;
-	for (size_t i = 0; i < 65536; i++) {
-		to->dir4[i] = place_cell(to->dir4[i], first);
-		to->dir6[i] = place_cell(to->dir6[i], first);
-	}
+	to->trie_first = first;
+	to->trie_used = img->nlines;
+	to->classes_used = img->nclasses;
 }
 
-/* One step down, as in bpf/policy.h. */
-static uint32_t step(const struct image *img, uint32_t cell, uint8_t place)
+/* ---- looking up, as in bpf/policy.h ---- */
+
+static uint32_t step_node(const union mxdp_line *lines, uint32_t cell, uint8_t place)
 {
-	const union mxdp_line *line = &img->lines[cell & ~MXDP_NODE];
+	const union mxdp_line *line = &lines[cell & ~MXDP_NODE];
 	unsigned int word = place / 64;
 	uint32_t run = line->node.base + line->node.rank[word] +
 		       __builtin_popcountll(line->node.bits[word] << (63 - place % 64)) - 1;
 
-	return img->lines[run / MXDP_LINE_CELLS].cell[run % MXDP_LINE_CELLS];
+	return lines[run / MXDP_LINE_CELLS].cell[run % MXDP_LINE_CELLS];
 }
 
-static unsigned int walk(const struct image *img, const uint32_t *dir, const uint8_t *addr, unsigned int len)
+/* Moves `depth` on when the way goes on below. */
+static uint32_t step_tail(const union mxdp_line *lines, uint32_t cell, const struct prefix *host, unsigned int *depth)
 {
-	uint32_t cell = dir[addr[0] << 8 | addr[1]];
+	uint32_t at = cell & ~MXDP_TAIL, head = lines[at / MXDP_LINE_CELLS].cell[at % MXDP_LINE_CELLS];
+	const uint32_t *words = &lines[at / MXDP_LINE_CELLS].cell[at % MXDP_LINE_CELLS + 1];
+	unsigned int length = MXDP_TAIL_LENGTH(head), on = !!(head & MXDP_TAIL_ON);
 
-	for (unsigned int i = 2; i < len && cell & MXDP_NODE; i++)
-		cell = step(img, cell, addr[i]);
-	return cell & (MXDP_CLASSES - 1);
+	for (unsigned int i = 0; i < length; i += 32) {
+		unsigned int beyond = i + 32 > length ? i + 32 - length : 0;
+
+		if ((words[on + i / 32] ^ bits_at(host, *depth + i)) >> beyond)
+			return head & MXDP_TAIL_MORE ? cell + tail_cells(length, on) : MXDP_TAIL_MISS(head);
+	}
+	*depth += on ? length : 0;
+	return on ? words[0] : MXDP_TAIL_MATCH(head);
 }
 
 unsigned int image_class(const struct image *img, const struct prefix *host)
 {
-	return host->family == 4 ? walk(img, img->bank->dir4, host->addr, 4) : walk(img, img->bank->dir6, host->addr, 16);
+	uint32_t cell = (host->family == 4 ? img->bank->dir4 : img->bank->dir6)[dir_index(host)];
+	unsigned int depth = 16;
+
+	for (unsigned int n = 0; n < MXDP_TRIE_STEPS && !is_class(cell); n++) {
+		if (cell & MXDP_NODE) {
+			cell = step_node(img->lines, cell, host->addr[depth / 8]);
+			depth += 8;
+		} else {
+			cell = step_tail(img->lines, cell, host, &depth);
+		}
+	}
+	return cell & (MXDP_CLASSES - 1);
 }

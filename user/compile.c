@@ -1057,7 +1057,6 @@ void image_free(struct image *img)
 {
 	free(img->bank);
 	free(img->lines);
-	free(img->is_node);
 	free(img->frozen);
 	*img = (struct image){ 0 };
 }

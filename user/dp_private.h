@@ -61,7 +61,7 @@
 #define DP_DEFAULT_BPFFS "/sys/fs/bpf"
 #define DP_MAX_ROWS 32u /* 6 MiB each; an interface takes as many as it has receive queues */
 #define DP_MIN_TRIE_LINES 4096u
-#define DP_MAX_TRIE_LINES (1u << 27) /* cell numbers, sixteen to a line, have 32 bits, the top one taken */
+#define DP_MAX_TRIE_LINES (1u << 27) /* both banks: cell numbers, sixteen to a line, have 30 bits */
 
 /* ---- what only the loader reads and writes ---- */
 

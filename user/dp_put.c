@@ -235,10 +235,22 @@ static int services_tell(struct datapath *dp, const char *dir, const struct imag
 	return 0;
 }
 
-/* Each bank has one half of the lines; lines 0 and 1 are never used. */
-static uint32_t trie_room(uint32_t lines)
+/* Each bank has one half of the lines, which begins a page. What a policy leaves of it is for edits in place. */
+#define LINES_PER_PAGE (DP_PAGE / sizeof(union mxdp_line))
+
+static uint64_t trie_lines_for(const struct image *img)
 {
-	return lines / 2 - 2;
+	uint64_t half = img->nlines + img->nlines / 16 + 1024;
+
+	if (half < DP_MIN_TRIE_LINES / 2)
+		half = DP_MIN_TRIE_LINES / 2;
+	return 2 * ((half + LINES_PER_PAGE - 1) / LINES_PER_PAGE * LINES_PER_PAGE);
+}
+
+/* Does img fit, with a little room left? */
+static bool trie_holds(uint32_t lines, const struct image *img)
+{
+	return img->nlines + img->nlines / 64 <= lines / 2;
 }
 
 /*
@@ -277,14 +289,14 @@ static int globals_carry(const struct datapath *dp, const struct dp_generation *
 
 static int bank_write(const struct datapath *dp, const struct dp_generation *g, const struct image *img, uint32_t epoch, struct diag *d)
 {
-	uint32_t half = g->trie_lines / 2, start = epoch & 1 ? half : 0, skip = epoch & 1 ? 0 : 2;
+	uint32_t half = g->trie_lines / 2, start = epoch & 1 ? half : 0;
 	__cleanup_view struct dp_view banks = {};
 	__cleanup_view struct dp_view trie = {};
 	int err = view_map(&banks, g->banks_fd, 0, 2 * sizeof(struct mxdp_bank), true);
 
 	if (!err && img->nlines)
 		err = view_map(&trie, g->trie_fd, (size_t)start * sizeof(union mxdp_line),
-			       (size_t)half * sizeof(union mxdp_line), true);
+			       img->nlines * sizeof(union mxdp_line), true);
 	if (err) {
 		diag_error(d, "cannot map the idle bank: %s; the policy in force stays", strerror(-err));
 		return err;
@@ -294,8 +306,8 @@ static int bank_write(const struct datapath *dp, const struct dp_generation *g, 
 	if (err)
 		return err;
 	if (img->nlines)
-		image_place_lines(img, start + skip, (union mxdp_line *)trie.p + skip);
-	image_place_bank(img, start + skip, epoch, (struct mxdp_bank *)banks.p + (epoch & 1));
+		memcpy(trie.p, img->lines, img->nlines * sizeof(*img->lines));
+	image_place_bank(img, start, epoch, (struct mxdp_bank *)banks.p + (epoch & 1));
 	return 0;
 }
 
@@ -364,16 +376,6 @@ static int recycle_all(struct datapath *dp, const struct image *img, struct diag
 }
 
 /* ---- a new generation ---- */
-
-/* Twice what is needed now, so that a list may grow for a while before programs must be replaced. */
-static uint32_t trie_lines_for(const struct image *img)
-{
-	uint64_t lines = DP_MIN_TRIE_LINES;
-
-	while (trie_room(lines) < img->nlines + img->nlines / 2)
-		lines *= 2;
-	return lines;
-}
 
 static int generation_pin(struct datapath *dp, const struct dp_generation *g, struct diag *d)
 {
@@ -585,7 +587,7 @@ static int put_idle(struct datapath *dp, const struct put *p, struct diag *d)
 
 bool dp_put_grows(const struct datapath *dp, const struct image *img, uint32_t lease_lines)
 {
-	return dp->have && (img->nlines > trie_room(dp->now.trie_lines) || lease_lines != dp->now.lease_lines);
+	return dp->have && (!trie_holds(dp->now.trie_lines, img) || lease_lines != dp->now.lease_lines);
 }
 
 static int put(struct datapath *dp, const struct put *p, struct diag *d)
@@ -601,9 +603,9 @@ static int put(struct datapath *dp, const struct put *p, struct diag *d)
 			   lease_lines);
 		return -EINVAL;
 	}
-	if (img->nlines > trie_room(DP_MAX_TRIE_LINES) / 2) {
+	if (trie_lines_for(img) > DP_MAX_TRIE_LINES) {
 		diag_error(d, "the lists need %zu lines of the class table; it has room for %u", img->nlines,
-			   trie_room(DP_MAX_TRIE_LINES) / 2);
+			   DP_MAX_TRIE_LINES / 2);
 		return -E2BIG;
 	}
 	err = dp_change_allowed(dp, d) ?: grace_wait(dp, d) ?: leases_wipe(dp, d);

@@ -26,9 +26,8 @@ struct service {
 };
 
 struct image {
-	struct mxdp_bank *bank;    /* node cells are relative: line 0 is lines[0] */
-	union mxdp_line *lines;    /* nodes and cell lines of the class trie */
-	uint8_t *is_node;          /* per line: 1 a node, 0 sixteen cells */
+	struct mxdp_bank *bank;
+	union mxdp_line *lines;    /* of the class trie */
 	size_t nlines;
 	struct service services[MXDP_SERVICES];
 	bool recycled[MXDP_SERVICES]; /* this number was another service's before */
@@ -52,12 +51,10 @@ void image_free(struct image *img);
  */
 int image_limits(const struct rules *r, const struct stmt *v[MXDP_LIMITS], unsigned int *n, struct diag *d);
 
-/* Copies img's lines to `to` (nlines of them) as they must lie when lines[0] is line `first` of the map. */
-void image_place_lines(const struct image *img, uint32_t first, union mxdp_line *to);
-/* Copies img's bank likewise; `epoch` is stamped into it. */
+/* Copies img's bank as it must lie when its lines begin with line `first` of the map; `epoch` is stamped into it. */
 void image_place_bank(const struct image *img, uint32_t first, uint32_t epoch, struct mxdp_bank *to);
 
-/* The packet path's own lookups in C, on an unplaced image: for tests and explain. Addresses as in struct prefix. */
+/* The packet path's own lookup in C, on an unplaced image: for tests. Addresses as in struct prefix. */
 unsigned int image_class(const struct image *img, const struct prefix *host);
 
 /* The class table is one narrow interface (classtable.c), so that another structure can take its place. */
@@ -67,5 +64,55 @@ struct class_prefix {
 };
 /* v sorted by prefix_cmp, unique; fills dir4, dir6 and lines. A prefix shorter than 16 bits fills its share of the dir. */
 int classtable_build(struct image *img, const struct class_prefix *v, size_t n, struct diag *d);
+
+/* ---- changing a few prefixes of a table where it lies ---- */
+
+struct class_row {
+	uint8_t flags;
+	uint8_t policy[MXDP_SERVICES];
+};
+
+/* All that is said within p, from now on: class_ where no v says otherwise. Both count in rows of the edit. */
+struct class_region {
+	struct prefix p;
+	uint32_t class_;
+	struct class_prefix *v; /* inside p, sorted, unique; its own */
+	size_t n;
+};
+
+struct image_edit {
+	struct class_region *regions; /* in the order of prefix_cmp(), none inside another */
+	size_t nregions;
+	struct class_row *rows;
+	size_t nrows;
+};
+
+/*
+ * What the rules r, in force but for what their lists say of the `changed` prefixes, now say of these and all that lies
+ * within them; by the same rules as image_compile(). -E2BIG, without a message: so much lies there that compiling the whole
+ * is no dearer; -ESTALE: the services would get other numbers.
+ */
+int image_compile_edit(struct image_edit *e, const struct rules *r, const struct service before[MXDP_SERVICES],
+		       const struct prefix *changed, size_t n, struct diag *d);
+void image_edit_free(struct image_edit *e);
+
+/* A bank where it lies: its own lines, as many as the map has for it. */
+struct class_bank {
+	struct mxdp_bank *bank;
+	union mxdp_line *lines;
+	uint32_t nlines;
+};
+
+/* Cell `at` of dir4, or with 65536 added of dir6. */
+struct dir_change {
+	uint32_t at, was, is;
+};
+
+/*
+ * Writes the lines and classes that the edit needs behind those in use, and says in v, which has room for so many, which
+ * cells of the direct tables lead to them. No packet sees anything of it before the caller stores these cells. -ENOSPC: no
+ * room for lines, classes or changes; the bank is as it was to all who read it. Numbers of rows in e become classes.
+ */
+int classtable_edit(const struct class_bank *to, struct image_edit *e, struct dir_change *v, size_t room, size_t *n);
 
 #endif

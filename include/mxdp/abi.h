@@ -55,19 +55,38 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
 /* ---- trie: source address to class. Lines of 64 bytes, both banks in one map ---- */
 
 /*
- * A cell is a class number, or a node's line number with MXDP_NODE set.
- * Line numbers are absolute; line 0 and 1 are never used, so a zeroed cell is class 0.
+ * A cell is a class number, or names a node or a tail. Both are numbered from the bank's first line (bank.trie_first), so
+ * that a bank's lines mean the same wherever they lie; a zeroed cell is class 0.
  *
- * A node spreads 8 address bits over 256 places. Neighbouring places with the
- * same cell are one run; bit i of `bits` is set when a run starts at place i
- * (bit 0 always is). The cell of place i is cell number
+ * A node (MXDP_NODE | line) spreads 8 address bits over 256 places. Neighbouring places with the same cell are one run;
+ * bit i of `bits` is set when a run starts at place i (bit 0 always is). The cell of place i is cell number
  *     base + rank[i / 64] + popcount(bits[i / 64] up to and with bit i % 64) - 1
- * of the whole trie map, which is an array of cells, sixteen to a line. Up to
- * six runs lie in the node's own line (base = line * 16 + MXDP_NODE_INLINE).
+ * of the bank's lines taken as an array of cells, sixteen to a line. Up to six runs lie in the node's own line
+ * (base = line * 16 + MXDP_NODE_INLINE).
+ *
+ * A tail (MXDP_TAIL | cell) stands for a long path with nothing beside it: its head, then the cell below when it goes on,
+ * then `length` address bits from the present depth on, from the top of the first cell. An address with these bits has the
+ * match class, or goes on below; any other has the miss class, or is looked for in the tail right behind. A tail never
+ * crosses a line, nor do the up to MXDP_TAILS tails that follow on each other, of which none goes on.
+ *
+ * Every node and every tail that goes on takes at least 8 address bits, so MXDP_TRIE_STEPS are enough for any address.
+ * IPv4 has one tail at most, behind the first 16 bits, and it does not go on: a line more or less matters less there than
+ * a branch.
  */
 #define MXDP_NODE         0x80000000u
+#define MXDP_TAIL         0x40000000u
 #define MXDP_NODE_INLINE  10u
 #define MXDP_LINE_CELLS   16u
+#define MXDP_TAILS        4u
+#define MXDP_TRIE_STEPS   17u /* IPv6, behind the first 16 bits: 13 of eight bits, then four tails */
+
+/* head of a tail */
+#define MXDP_TAIL_MISS(h)   ((h) & 0x3ffu)
+#define MXDP_TAIL_MATCH(h)  ((h) >> 10 & 0x3ffu)
+#define MXDP_TAIL_LENGTH(h) ((h) >> 20 & 0x7fu) /* 1..112; of one that goes on at most MXDP_TAIL_FAR */
+#define MXDP_TAIL_FAR       56u
+#define MXDP_TAIL_MORE      0x40000000u
+#define MXDP_TAIL_ON        0x80000000u
 
 union mxdp_line {
 	struct {
@@ -139,7 +158,10 @@ struct mxdp_bank {
 	__u32 epoch;               /* the epoch this bank was filled for: for whoever looks into it, not for the packet path */
 	__u64 ahead;               /* no word of a limit is further ahead of the clock than this, in steps */
 	__u32 conns;               /* not 0: connections are counted for this bank, under this number */
-	__u32 reserved[11];
+	__u32 trie_first;          /* of this bank's lines in the trie map */
+	__u32 trie_used;           /* of this bank's lines; those behind are for edits. Never reused while the bank lives */
+	__u32 classes_used;        /* likewise */
+	__u32 reserved[8];
 	__u16 port[65536];         /* by destination port, host byte order */
 	__u32 dir4[65536];         /* cell by the first 16 bits of an IPv4 source */
 	__u32 dir6[65536];         /* cell by the first 16 bits of an IPv6 source */

@@ -173,7 +173,7 @@ void rig_policy(struct rig *g, const char *sentences)
 	}
 	if (img.nlines > half - 2)
 		give_up("this policy needs %zu lines of the trie, there are %u", img.nlines, half - 2);
-	image_place_lines(&img, first, g->trie + first);
+	memcpy(g->trie + first, img.lines, img.nlines * sizeof(*img.lines));
 	image_place_bank(&img, first, epoch, bank);
 	for (unsigned int i = 0; i < MXDP_SERVICES; i++)
 		memcpy(g->service[i], img.services[i].key, sizeof(g->service[i]));

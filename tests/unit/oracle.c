@@ -303,6 +303,7 @@ static union mxdp_line *map_lookup(const int *map, const uint32_t *i)
 #define bpf_map_lookup_elem map_lookup
 #undef __always_inline
 #define __always_inline inline
+#pragma GCC diagnostic ignored "-Wunknown-pragmas"
 #include "../../bpf/policy.h"
 
 static uint64_t host_order(const uint8_t *at, unsigned int n)

@@ -89,7 +89,6 @@ static void image_make(struct image *img, int p, size_t lines)
 	*img = (struct image){
 	    .bank = xcalloc(1, sizeof(*img->bank)),
 	    .lines = xcalloc(lines, sizeof(*img->lines)),
-	    .is_node = xcalloc(lines, 1),
 	    .nlines = lines,
 	    .nclasses = 10,
 	    .nprefixes = 1,
@@ -109,7 +108,6 @@ static void image_make(struct image *img, int p, size_t lines)
 	node->node.rank[2] = node->node.rank[3] = 3;
 	node->node.base = at * MXDP_LINE_CELLS + MXDP_NODE_INLINE;
 	node->node.runs[1] = 5 + p;
-	img->is_node[at] = 1;
 	strcpy(img->services[0].key, "other");
 	strcpy(img->services[1].key, "25");
 	strcpy(img->services[2].key, "26");
@@ -121,7 +119,6 @@ static void image_drop(struct image *img)
 {
 	free(img->bank);
 	free(img->lines);
-	free(img->is_node);
 	free(img->frozen);
 }
 #define __cleanup_image __cleanup(image_drop)
@@ -934,7 +931,7 @@ static void an_interface_of_another_namespace_is_not_mistaken(void **s)
 static void growing_replaces_programs_and_keeps_counters(void **s)
 {
 	struct frame4 f = syn4(OPEN_SOURCE, 25);
-	uint32_t prog, link, lines;
+	uint32_t prog, link, lines, most;
 	struct datapath *dp;
 	struct dp_counts *c;
 
@@ -949,12 +946,13 @@ static void growing_replaces_programs_and_keeps_counters(void **s)
 	dp = open_dp(DP_CHANGE);
 	lines = dp->now.trie_lines;
 	assert_int_equal(lines, DP_MIN_TRIE_LINES);
-	OK(put_in(dp, 1, lines / 2 - 2, LEASES)); /* the last that fits */
+	most = lines / 2 - (lines / 2 - lines / 2 / 64) / 64; /* a 64th of what lies there stays free */
+	OK(put_in(dp, 1, most, LEASES));
 	assert_int_equal(dp->now.trie_lines, lines);
 	expect_policy(dp, "dpt0", 1);
-	OK(put_in(dp, 0, lines / 2 - 2, LEASES)); /* in the other half too */
+	OK(put_in(dp, 0, most, LEASES)); /* in the other half too */
 	expect_policy(dp, "dpt0", 0);
-	OK(put_in(dp, 1, lines / 2 - 1, LEASES)); /* the first that does not */
+	OK(put_in(dp, 1, most + 1, LEASES)); /* the first that does not fit */
 	assert_true(dp->now.trie_lines > lines);
 	assert_int_equal(dp_epoch(dp), 4);
 	expect_policy(dp, "dpt0", 1);

@@ -202,7 +202,7 @@ static struct bench_bpf *load(const struct row *r)
 	trie = map_memory(s->maps.trie);
 	if (!state || !banks || !trie)
 		exit(3);
-	image_place_lines(&img, 2, trie + 2);
+	memcpy(trie + 2, img.lines, img.nlines * sizeof(*trie));
 	image_place_bank(&img, 2, 2, &banks[0]);
 	state->epoch = 2;
 	image_free(&img);
