@@ -106,12 +106,35 @@ static void merge(struct diag *to, struct diag *from, const char *remarks)
 	diag_free(from);
 }
 
+/* What another version of mxdp has in force, as we would keep it. */
+static int standing_hear(struct standing *was, struct datapath *dp, bool mend, struct diag *d)
+{
+	__cleanup_free char *text = NULL;
+	__cleanup_rules struct rules r = { 0 };
+	size_t len = 0;
+	int err;
+
+	was->loaded = true;
+	err = dp_said(dp, &text, &len, d);
+	if (!err)
+		err = rules_heard(&r, text, len, d);
+	if (!err)
+		was->frozen = rules_freeze(&r, &was->nfrozen);
+	else if (mend)
+		diag_warn(d, "the rules that another version of mxdp has in force cannot be read; they are replaced");
+	return mend ? 0 : err;
+}
+
 int standing_take(struct standing *was, struct datapath *dp, bool mend, struct diag *d)
 {
 	struct diag found = { 0 };
 	int err;
 
 	*was = (struct standing){ 0 };
+	if (dp_other_version(dp)) {
+		err = standing_hear(was, dp, mend, d);
+		return err ?: dp_ifaces(dp, &was->ifaces, &was->nifaces, d);
+	}
 	err = dp_frozen(dp, &was->frozen, &was->nfrozen, mend ? &found : d);
 	if (err == -EBADMSG && mend) {
 		diag_warn(d, "the rules in force cannot be read, somebody else wrote into their copy; they are replaced");
@@ -519,7 +542,7 @@ static int open_files(struct change *c, bool create)
 
 static int open_kernel(struct change *c)
 {
-	int err = dp_open(&c->dp, c->o->bpffs, c->o->dry_run ? DP_LOOK : DP_CHANGE, c->d);
+	int err = dp_open(&c->dp, c->o->bpffs, c->o->dry_run ? DP_LOOK : c->attach ? DP_TAKE : DP_CHANGE, c->d);
 
 	if (err) {
 		c->dp = NULL;
@@ -687,6 +710,47 @@ int change_unsay(struct change *c, const struct stmt *s, enum unsay how)
 		c->running_edited = true;
 	}
 	return 0;
+}
+
+static int keep_one(struct rules *r, const struct stmt *s, struct diag *d)
+{
+	struct stmt *old = change_standing(r, s), was = { 0 };
+	struct diag found = { 0 };
+	int err;
+
+	if (old) {
+		was = *old;
+		stmt_copy(old, s);
+	} else {
+		old = rules_add(r, s);
+	}
+	err = rules_finish(r, &found);
+	if (!err) {
+		stmt_free(&was);
+	} else {
+		__cleanup_free char *text = stmt_text(s);
+
+		diag_warn(d, "`%s`, said with --runtime, does not go with the files and is not kept: %s", text,
+			  found.n ? found.msg[0].text : "");
+		if (was.at.file) {
+			stmt_free(old);
+			*old = was;
+		} else {
+			rules_drop(r, old - r->v);
+		}
+	}
+	diag_free(&found);
+	return err;
+}
+
+size_t rules_keep_runtime(struct rules *r, const struct rules *running, struct diag *d)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < running->n; i++)
+		if (!running->v[i].at.file && !rules_find(r, &running->v[i]))
+			kept += !keep_one(r, &running->v[i], d);
+	return kept;
 }
 
 /* ---- commit ---- */

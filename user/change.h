@@ -74,6 +74,12 @@ bool file_exists(const char *path);
 /* From the root, malloc'd. */
 char *path_absolute(const char *path);
 
+/*
+ * Adds to r, which stands, what was said with --runtime among the sentences `running`, and returns how many. A warning for
+ * each that does not go with r.
+ */
+size_t rules_keep_runtime(struct rules *r, const struct rules *running, struct diag *d);
+
 /* How a sentence stood before the change, for the message. */
 struct outcome {
 	bool was_in_force; /* nothing had to be done to what is in force */

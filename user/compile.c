@@ -1050,6 +1050,7 @@ int image_compile(struct image *img, const struct rules *r, const struct service
 		return err;
 	}
 	img->frozen = rules_freeze(r, &img->nfrozen);
+	img->said = rules_said(r, &img->nsaid);
 	return 0;
 }
 
@@ -1058,5 +1059,6 @@ void image_free(struct image *img)
 	free(img->bank);
 	free(img->lines);
 	free(img->frozen);
+	free(img->said);
 	*img = (struct image){ 0 };
 }

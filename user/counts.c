@@ -25,7 +25,8 @@ static void add(struct mxdp_count *to, const struct mxdp_count *c)
 static void sum_reason(struct totals *t, const struct dp_counts *c, unsigned int service, int family,
 		       unsigned int reason)
 {
-	bool drops = mxdp_drop_mask >> reason & 1;
+	const struct reason_info *info = reason_info(reason);
+	bool drops = info && info->drops;
 
 	for (unsigned int f = 0; f < 2; f++) {
 		if (family != ANY && family_of(f, reason) != (enum family)family)

@@ -284,6 +284,14 @@ void generation_close(struct dp_generation *g)
 	*g = (struct dp_generation)DP_GENERATION_NONE;
 }
 
+/* What nobody but the version itself can do, and nobody else should try. */
+static int other_version(const struct layout *l, struct diag *d)
+{
+	diag_error(d, "another version of mxdp filters here: %s, with map layout %s, and this one has %s; `mxdp reload` takes over "
+		      "from it without a gap", *l->version ? l->version : "an unknown one", l->id, layout_own()->id);
+	return -EPROTO;
+}
+
 static int other_schema(const struct datapath *dp, uint32_t abi, struct diag *d)
 {
 	diag_error(d,
@@ -341,7 +349,13 @@ static int generation_open(struct datapath *dp, struct dp_generation *g, struct 
 int now_open(struct datapath *dp, struct diag *d)
 {
 	struct dp_generation g __cleanup(generation_close) = DP_GENERATION_NONE;
-	int err = generation_open(dp, &g, d);
+	struct layout l;
+	int err = layout_pinned(dp, "now/layout", &l, d);
+
+	if (!err && strcmp(l.id, layout_own()->id))
+		return dp->how == DP_TAKE ? other_open(dp, &l, d) : other_version(&l, d);
+	if (!err)
+		err = generation_open(dp, &g, d);
 
 	/* a kill never leaves half a generation: somebody removed a pin */
 	if (err == -ENOENT) {
@@ -535,6 +549,17 @@ static int dir_enter(struct datapath *dp, struct diag *d)
 	return err;
 }
 
+static int other_end(struct datapath *dp, struct diag *d)
+{
+	int err = dp_detach_all(dp, d);
+
+	other_close(dp);
+	if (!err)
+		diag_note(d, "the first policy, on trial under another version of mxdp, was not confirmed in time: nothing is "
+			     "filtered, as before it");
+	return err;
+}
+
 /* -EAGAIN: the trial of the first policy was over, and with it the directory is gone. */
 static int dp_enter(struct datapath *dp, struct diag *d)
 {
@@ -548,9 +573,9 @@ static int dp_enter(struct datapath *dp, struct diag *d)
 		err = now_open(dp, d);
 	else if (!err && dp->how != DP_CREATE)
 		err = -ENOENT;
-	if (err || dp->how == DP_LOOK || !trial_over(dp))
+	if (err || dp->how == DP_LOOK || !(trial_over(dp) || other_must_go(dp)))
 		return err;
-	err = trial_settle(dp, d);
+	err = dp->other ? other_end(dp, d) : trial_settle(dp, d);
 	if (err || dp->have)
 		return err;
 	mx_close(&dp->dir);
@@ -605,9 +630,10 @@ void dp_close(struct datapath *dp)
 		return;
 	grace_drop(dp);
 	/* made for a policy that never came: succeeds only when empty */
-	if (dp->dir >= 0 && dp->how == DP_CREATE && !dp->have && !dir_gone(dp))
+	if (dp->dir >= 0 && dp->how == DP_CREATE && !dp->have && !dp->other && !dir_gone(dp))
 		rmdir(dp->root);
 	generation_close(&dp->now);
+	other_close(dp);
 	mx_close(&dp->dir);
 	free(dp->root);
 	free(dp);
@@ -615,5 +641,7 @@ void dp_close(struct datapath *dp)
 
 uint32_t dp_epoch(const struct datapath *dp)
 {
+	if (dp->other)
+		return other_epoch(dp);
 	return dp->have ? __atomic_load_n(&dp->now.state->epoch, __ATOMIC_ACQUIRE) : 0;
 }

@@ -9,7 +9,10 @@
  *   now/frozen0 now/frozen1         the rules each bank was compiled from, as a blob (array of 4096-byte values)
  *   now/services0 now/services1     the service table that goes with each bank
  *   now/prog/IFNAME                 the program the interface runs
- *   dev/IFNAME/{link,counters,ports}
+ *   now/layout                      how this version lays its maps out, for other versions (layout.h)
+ *   now/said0 now/said1             the sentences in force as text, for other versions
+ *   dev/IFNAME/link
+ *   dev/IFNAME/counts/ID/{layout,counters,ports}    what was counted, by layout; the sum of all of them is the truth
  *   next/                           a writer is at work, or was killed: the next open, for looking too, puts things right
  * IFNAME has ':' for '.', which bpffs does not take. How all this survives a kill is written in dp_private.h.
  *
@@ -29,14 +32,14 @@
 
 struct datapath;
 
-/* DP_BAN: to change bans only; that waits for no packet */
-enum dp_open { DP_LOOK, DP_CHANGE, DP_CREATE, DP_BAN };
+/* DP_BAN: to change bans only; that waits for no packet. DP_TAKE: DP_CHANGE, of another version's too */
+enum dp_open { DP_LOOK, DP_CHANGE, DP_CREATE, DP_BAN, DP_TAKE };
 
 /*
  * Opens what is pinned under bpffs (e.g. "/sys/fs/bpf"; the directory "mxdp" below it is ours). DP_LOOK and DP_CHANGE:
  * -ENOENT, without a message, when mxdp has no pins there. DP_CREATE makes the directory (and mounts bpffs when nothing
  * is mounted and the path is the default). Refuses: not bpffs, directory not ours or not 0700, symlink, pin of another type or size,
- * schema other than MXDP_ABI (-EPROTO, saying how to replace), another netns's sysfs where the pins are hidden (says nsenter).
+ * another version's layout (-EPROTO, saying how to take over; not with DP_TAKE, which is DP_CHANGE otherwise), another netns's sysfs where the pins are hidden (says nsenter).
  * A trial that is over is settled first, for looking too, with a note in d.
  */
 int dp_open(struct datapath **dp, const char *bpffs, enum dp_open how, struct diag *d);
@@ -48,6 +51,12 @@ int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d);   
 int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d); /* all zero but "other" when none */
 /* Which service each port belongs to, as the bank in force has it; all 0 when none. */
 int dp_port_services(struct datapath *dp, uint8_t out[65536], struct diag *d);
+/*
+ * Has another version of mxdp laid out what is in force? Then the next dp_put() takes over from it; until then dp_frozen()
+ * has nothing, and dp_said() tells the rules in force as rules_said() made them: malloc'd. NULL: none has.
+ */
+const char *dp_other_version(const struct datapath *dp);
+int dp_said(struct datapath *dp, char **text, size_t *len, struct diag *d);
 /* Which MXDP_PORT_COOKIES_* some port has; 0 when none, or it cannot be read. */
 uint16_t dp_cookies(const struct datapath *dp);
 

@@ -122,21 +122,6 @@ static int dev_part(const struct datapath *dp, const char *fmt, const char *pin,
 	return 0;
 }
 
-static int dev_map(const struct datapath *dp, const struct dp_dev *dev, const char *what, uint32_t value_size,
-		   uint32_t entries, int *fd, struct bpf_map_info *info, struct diag *d)
-{
-	__cleanup_free char *rel = xasprintf("dev/%s/%s", dev->pin, what);
-	int got = pin_get_map(dp, rel, value_size, entries, info, d);
-
-	memset(info, 0, got == -ENOENT ? sizeof(*info) : 0);
-	if (got == -ENOENT)
-		return 0;
-	if (got < 0)
-		return got;
-	*fd = got;
-	return 0;
-}
-
 static int link_look(struct dp_dev *dev, struct diag *d)
 {
 	struct bpf_link_info info = {};
@@ -152,28 +137,6 @@ static int link_look(struct dp_dev *dev, struct diag *d)
 	return 0;
 }
 
-/* One of the two may be missing, after a kill. */
-static int dev_tables(const struct datapath *dp, struct dp_dev *dev, struct diag *d)
-{
-	struct bpf_map_info info;
-	int err = dev_map(dp, dev, "counters", sizeof(struct mxdp_count), 0, &dev->counters_fd, &info, d);
-
-	if (err)
-		return err;
-	if (dev->counters_fd >= 0) {
-		dev->rows = info.max_entries / MXDP_COUNTERS_PER_ROW - 1;
-		if (!dev->rows || info.max_entries != DP_COUNTER_CELLS(dev->rows)) {
-			diag_error(
-			    d,
-			    "%s/dev/%s/counters has not the size mxdp gives it; take the filter off with `rm -r %s` "
-			    "(connections stay), then `mxdp apply`",
-			    dp->root, dev->pin, dp->root);
-			return -EBADF;
-		}
-	}
-	return dev_map(dp, dev, "ports", sizeof(struct mxdp_port_count), dev->rows * 65536, &dev->ports_fd, &info, d);
-}
-
 static int dev_fill(const struct datapath *dp, struct dp_dev *dev, struct diag *d)
 {
 	__cleanup_free char *rel = xasprintf("%s/link", dev->pin);
@@ -184,7 +147,7 @@ static int dev_fill(const struct datapath *dp, struct dp_dev *dev, struct diag *
 		err = link_look(dev, d);
 	if (dev->prog_fd >= 0)
 		dev->prog_id = program_id(dev->prog_fd);
-	return err ?: dev_tables(dp, dev, d);
+	return err ?: book_open(dp, dev, d);
 }
 
 int dev_open(const struct datapath *dp, const char *name, struct dp_dev *out, struct diag *d)
@@ -399,11 +362,14 @@ static int dev_load(const struct dp_dev *dev, const struct dp_generation *g, enu
 }
 
 /* What drove frags away from the running program would do so again. */
-static bool dev_frags(const struct dp_dev *dev)
+static bool dev_frags(const struct datapath *dp, const struct dp_dev *dev)
 {
 	struct dp_made m = made_look(dev, dev->link_prog_id);
+	bool frags = true;
 
-	return m.prog_id && m.build ? m.frags : true;
+	if (m.prog_id && m.build)
+		return m.frags;
+	return !dp->other || !books_frags(dp, dev, dev->link_prog_id, &frags) || frags;
 }
 
 static int link_to(int link_fd, int prog_fd, int old_fd)
@@ -438,7 +404,7 @@ static int replace_load(struct datapath *dp, const char *name, const struct dp_g
 		return err;
 	if (dev.link_fd < 0 || dev.counters_fd < 0 || dev.ports_fd < 0)
 		return 0;
-	fd = dev_load(&dev, g, dev_mode(&dev), dev_frags(&dev), d);
+	fd = dev_load(&dev, g, dev_mode(&dev), dev_frags(dp, &dev), d);
 	if (fd < 0)
 		return fd;
 	rel = xasprintf("next/prog/%s", dev.pin);
@@ -653,28 +619,24 @@ static uint32_t rows_wanted(const char *ifname)
 static int dev_make(struct datapath *dp, struct dp_dev *dev, struct diag *d)
 {
 	__cleanup_free char *dir = xasprintf("dev/%s", dev->pin);
-	__cleanup_free char *counters = xasprintf("dev/%s/counters", dev->pin);
-	__cleanup_free char *ports = xasprintf("dev/%s/ports", dev->pin);
-	int err;
 
 	if (dev->counters_fd >= 0 && dev->ports_fd >= 0)
 		return 0;
-	dev->rows = rows_wanted(dev->name);
-	err = pin_mkdir(dp, "dev", d) ?: pin_mkdir(dp, dir, d);
-	if (err)
-		return err;
-	pin_remove(dp, counters);
-	pin_remove(dp, ports);
-	mx_close(&dev->counters_fd);
-	mx_close(&dev->ports_fd);
-	dev->ports_fd = -1;
-	dev->counters_fd = map_make("counters", sizeof(struct mxdp_count), DP_COUNTER_CELLS(dev->rows), d);
-	if (dev->counters_fd < 0)
-		return dev->counters_fd;
-	dev->ports_fd = map_make("ports", sizeof(struct mxdp_port_count), dev->rows * 65536u, d);
-	if (dev->ports_fd < 0)
-		return dev->ports_fd;
-	return pin_put(dp, dev->counters_fd, counters, d) ?: pin_put(dp, dev->ports_fd, ports, d);
+	return pin_mkdir(dp, "dev", d) ?: pin_mkdir(dp, dir, d) ?: book_make(dp, dev, rows_wanted(dev->name), d);
+}
+
+int books_begin(struct datapath *dp, struct diag *d)
+{
+	__cleanup_free char (*name)[IFNAMSIZ] = NULL;
+	size_t n;
+	int err = dev_names(dp, &name, &n, d);
+
+	for (size_t i = 0; !err && i < n; i++) {
+		__cleanup_dev struct dp_dev dev = DP_DEV_NONE;
+
+		err = dev_open(dp, name[i], &dev, d) ?: dev_make(dp, &dev, d) ?: dev_trial_note(&dev, 0, d);
+	}
+	return err;
 }
 
 static int link_make(int ifindex, int prog_fd, enum dp_mode mode)
@@ -789,7 +751,7 @@ static int attach_upgrade(struct datapath *dp, struct dp_dev *dev, struct diag *
 	int err = work_begin(dp, d);
 
 	if (!err)
-		err = fd = dev_load(dev, &dp->now, dev_mode(dev), dev_frags(dev), d);
+		err = fd = dev_load(dev, &dp->now, dev_mode(dev), dev_frags(dp, dev), d);
 	if (err >= 0)
 		err = pin_replace(dp, fd, prog, d);
 	if (!err) {

@@ -27,57 +27,44 @@ static void take_off(struct mxdp_count *from, const struct mxdp_count *c)
 	from->bytes -= c->bytes;
 }
 
-static void sum_cells(const struct mxdp_count *c, uint32_t rows, struct dp_counts *out)
+/* See dp_private.h: what former holders of a number counted is service 0's. */
+static void move(const struct dp_sums *s, struct dp_counts *out)
 {
-	const uint32_t each = MXDP_COUNTERS_PER_ROW / MXDP_SERVICES;
-	struct mxdp_count *to = &out->cell[0][0][0][0];
-	const struct mxdp_count *former = c + rows * MXDP_COUNTERS_PER_ROW;
+	const size_t each = sizeof(s->cell[0]) / sizeof(struct mxdp_count);
+	const struct mxdp_count *moved = &s->moved[0][0][0][0];
+	struct mxdp_count *cell = &out->cell[0][0][0][0];
 
-	for (uint32_t row = 0; row < rows; row++)
-		for (uint32_t i = 0; i < MXDP_COUNTERS_PER_ROW; i++)
-			add(&to[i], &c[row * MXDP_COUNTERS_PER_ROW + i]);
-	/* see dp_private.h: what former holders of a number counted is service 0's */
-	for (uint32_t i = each; i < MXDP_COUNTERS_PER_ROW; i++) {
-		take_off(&to[i], &former[i]);
-		add(&to[i % each], &former[i]);
+	for (size_t i = each; i < MXDP_SERVICES * each; i++) {
+		take_off(&cell[i], &moved[i]);
+		add(&cell[i % each], &moved[i]);
 	}
 }
 
 /* What was counted in one place for three: see struct mxdp_port_count. */
-static void sum_knocks(const struct mxdp_port_count *p, uint32_t port, struct dp_counts *out)
+static void sum_knocks(struct dp_counts *out, unsigned int port)
 {
+	struct mxdp_port_count *p = &out->port[port];
+
 	for (unsigned int family = 0; family < 2; family++) {
-		add(&out->port[port].dropped, &p->knocked[family]);
+		add(&p->dropped, &p->knocked[family]);
 		add(&out->cell[0][family][0][MXDP_R_CLOSED], &p->knocked[family]);
+		p->knocked[family] = (struct mxdp_count){};
 	}
 }
 
 int dp_counts(struct datapath *dp, const char *ifname, struct dp_counts *out, struct diag *d)
 {
 	struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
-	__cleanup_view struct dp_view cells = {};
-	__cleanup_view struct dp_view ports = {};
-	const struct mxdp_port_count *p;
-	int err = dev_attached(dp, ifname, &dev, d);
+	__cleanup_free struct dp_sums *sums = xmalloc(sizeof(*sums));
+	int err = dev_attached(dp, ifname, &dev, d) ?: books_sum(dp, &dev, true, sums, d);
 
 	if (err)
 		return err;
-	err =
-	    view_map(&cells, dev.counters_fd, 0, (size_t)DP_COUNTER_CELLS(dev.rows) * sizeof(struct mxdp_count), false)
-		?: view_map(&ports, dev.ports_fd, 0, (size_t)dev.rows * 65536 * sizeof(*p), false);
-	if (err) {
-		diag_error(d, "%s: cannot map its counters: %s", ifname, strerror(-err));
-		return err;
-	}
-	memset(out, 0, sizeof(*out));
-	sum_cells(cells.p, dev.rows, out);
-	p = ports.p;
-	for (uint32_t i = 0; i < dev.rows * 65536; i++) {
-		add(&out->port[i & 65535].passed, &p[i].passed);
-		add(&out->port[i & 65535].dropped, &p[i].dropped);
-		add(&out->port[i & 65535].observed, &p[i].observed);
-		sum_knocks(&p[i], i & 65535, out);
-	}
+	memcpy(out->cell, sums->cell, sizeof(out->cell));
+	memcpy(out->port, sums->port, sizeof(out->port));
+	move(sums, out);
+	for (unsigned int port = 0; port < 65536; port++)
+		sum_knocks(out, port);
 	return 0;
 }
 
@@ -134,11 +121,29 @@ static uint64_t pin_memory(struct datapath *dp, const char *rel)
 	return ((uint64_t)(info.value_size + 7) / 8 * 8 * info.max_entries + DP_PAGE - 1) / DP_PAGE * DP_PAGE;
 }
 
+static uint64_t books_memory(struct datapath *dp, const struct dp_dev *dev)
+{
+	static const char *const part[] = { "layout", "counters", "ports" };
+	__cleanup_free char (*id)[IFNAMSIZ] = NULL;
+	__cleanup_free char *dir = books_rel(dev);
+	uint64_t sum = 0;
+	size_t n = 0;
+
+	pin_names(dp, dir, &id, &n);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < sizeof(part) / sizeof(*part); k++) {
+			__cleanup_free char *rel = xasprintf("%s/%s/%s", dir, id[i], part[k]);
+
+			sum += pin_memory(dp, rel);
+		}
+	return sum;
+}
+
 uint64_t dp_memory(struct datapath *dp)
 {
 	static const char *const shared[] = {
-	    "now/state",   "now/banks",	  "now/trie",	   "now/lease",	 "now/gates", "now/conns",
-	    "now/frozen0", "now/frozen1", "now/services0", "now/services1",
+	    "now/state",   "now/banks",	  "now/trie",	   "now/lease",	 "now/gates", "now/conns", "now/layout",
+	    "now/frozen0", "now/frozen1", "now/services0", "now/services1", "now/said0", "now/said1",
 	    "now/bans",    "now/banned",  "now/banhead", "now/bantexts",
 	};
 	__cleanup_free char (*name)[IFNAMSIZ] = NULL;
@@ -153,9 +158,8 @@ uint64_t dp_memory(struct datapath *dp)
 	for (size_t i = 0; i < n; i++) {
 		struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
 
-		if (dev_open(dp, name[i], &dev, &quiet) == 0 && dev.rows)
-			sum += DP_COUNTER_CELLS(dev.rows) * sizeof(struct mxdp_count) +
-			       (uint64_t)dev.rows * 65536 * sizeof(struct mxdp_port_count);
+		if (dev_open(dp, name[i], &dev, &quiet) == 0)
+			sum += books_memory(dp, &dev);
 		diag_free(&quiet);
 	}
 	return sum;

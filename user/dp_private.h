@@ -8,7 +8,9 @@
  *   mxdp/now/{bans,banned,banhead,bantexts}          likewise; what they hold goes along from generation to generation
  *   mxdp/now/prog/DEV                                the program each interface runs on that generation
  *   mxdp/now/hear/                                   the programs that count connections for it: see dp_conns.c
- *   mxdp/dev/DEV/{link,counters,ports}               what an interface keeps through all generations
+ *   mxdp/now/{layout,said0,said1}                    for other versions: how this one lays its maps out, and its rules
+ *   mxdp/dev/DEV/link                                what an interface keeps through all generations
+ *   mxdp/dev/DEV/counts/ID/{layout,counters,ports}   what was counted, a book for each layout
  *   mxdp/next/                                       a writer is at work here, or was killed
  *
  * DEV is the interface's name with ':' for '.': bpffs keeps dots for itself, and interface names have no colon.
@@ -29,6 +31,25 @@
  * on the old maps, which nobody touches, or the new program on the new maps. Then `now` and `next` change places in one
  * rename. Killed before the rename: the links go back to the old programs. Killed after: only the old maps are left to
  * remove.
+ *
+ * Between versions
+ * ----------------
+ * Never changed by any version: the names now, next, now/prog/DEV, now/layout, now/state, now/servicesN, now/saidN,
+ * dev/DEV/link, dev/DEV/counts/ID/{layout,counters,ports}; the text of `layout` and the meaning of its keys (layout.h); the
+ * 16 bytes before the sentences of saidN (struct dp_frozen_head); that N is the epoch's lowest bit; the lock; the one rule,
+ * and that recover() does these four things and no more. Whatever else a version keeps lies in now/, and is nobody else's.
+ *
+ * Two versions whose layouts say the same (but for who wrote them) are one. Otherwise the one that is told to takes over:
+ * it gives every interface a book of its own layout beside those that are there, makes a generation in `next`, loads,
+ * updates the links, and exchanges `now` and `next`, as for larger tables. Nothing of the other version's is written. So:
+ * killed before the exchange, either version brings the links back to the other's programs; killed after, it brings them to
+ * ours. What was counted meanwhile stands in the book of whoever counted it.
+ *
+ * The truth about counts is the sum of all books of an interface, at any moment. Nobody adds to a book but the packet path
+ * of its layout, and what `moved` cells say is only ever set to a sum. A version that comes back goes on in its own book
+ * if that is still there. Books in which nobody counts any more are folded: their sums are written to a book "past", which
+ * takes their place, with our own beside it, in one exchange of dev/DEV/counts; a kill leaves the old books or the new one.
+ * Before, the links must be settled and a grace period over. A book with counts under reasons that this version does not know is kept.
  *
  * A policy on trial. revert_at carries the number of the epoch it ends; written before the epoch is stored, it means
  * nothing until then, and nothing once another epoch is. Killed before the flip: the old policy, not on trial. Killed
@@ -57,6 +78,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "datapath.h"
+#include "layout.h"
 
 #define DP_DEFAULT_BPFFS "/sys/fs/bpf"
 #define DP_MAX_ROWS 32u /* 6 MiB each; an interface takes as many as it has receive queues */
@@ -65,7 +87,7 @@
 
 /* ---- what only the loader reads and writes ---- */
 
-/* frozenN: an array of pages; the first bytes of the first one say what follows them. */
+/* frozenN, saidN: an array of pages; the first bytes of the first one say what follows them. */
 #define DP_PAGE 4096u
 #define DP_FROZEN_MAGIC 0x66787a6d /* "mzxf" */
 struct dp_frozen_head {
@@ -87,7 +109,7 @@ struct dp_services_pin {
 _Static_assert(sizeof(struct dp_services_pin) == 56 * MXDP_SERVICES, "services layout");
 
 /*
- * The counters map holds the rows that packets count in, then one row of the loader's: for each service number, what
+ * A book of ours. The counters map holds the rows that packets count in, then one row of the loader's: for each service number, what
  * belongs to those who had the number before and is shown under service 0. It is only ever set to a sum of the rows,
  * never added to, and no packet's counter is ever written: so the total is exact whatever is killed when. Then one page
  * about the programs.
@@ -129,11 +151,24 @@ struct dp_grace {
 	int err;
 };
 
+/* A piece of a map in memory. */
+struct dp_view {
+	void *p;
+	size_t len;
+};
+
+/* What another version of mxdp has in force, by its own description. */
+struct dp_other {
+	struct layout l;
+	struct dp_view state;
+};
+
 struct datapath {
 	char *root; /* BPFFS/mxdp */
 	int dir;    /* the same, open and locked; -1 once it was removed */
 	enum dp_open how;
 	bool have;  /* `now` is there and open */
+	struct dp_other *other; /* `now` is there, and of another layout: only with DP_TAKE */
 	struct dp_generation now;
 	struct dp_grace grace;
 	bool trial_is_mine; /* the trial that runs was begun by this open */
@@ -148,11 +183,6 @@ static inline int fd_dup(int fd)
 	return own < 0 ? -errno : own;
 }
 
-/* A piece of a map in memory. */
-struct dp_view {
-	void *p;
-	size_t len;
-};
 int view_map(struct dp_view *v, int fd, size_t offset, size_t len, bool writable);
 void view_unmap(struct dp_view *v);
 #define __cleanup_view __cleanup(view_unmap)
@@ -255,8 +285,49 @@ int recover(struct datapath *dp, struct diag *d);
 int replace_all(struct datapath *dp, const struct dp_generation *g, struct diag *d);
 /* After replace_all(): the links back to now/prog. */
 void replace_undo(struct datapath *dp, struct diag *d);
+/* Names of what lies in a directory of pins, as they stand there, malloc'd, sorted. A missing directory is empty. */
+int pin_names(const struct datapath *dp, const char *rel, char (**v)[IFNAMSIZ], size_t *n);
+/* Before replace_all() when another version's place is taken: a book for every interface. */
+int books_begin(struct datapath *dp, struct diag *d);
 /* The loader's page behind the counters. */
 int ledger_map(const struct dp_dev *dev, struct dp_view *v, bool writable);
+
+/* ---- books (dp_books.c) ---- */
+
+struct dp_sums {
+	struct mxdp_count cell[MXDP_SERVICES][2][2][MXDP_REASON_SLOTS];  /* as counted */
+	struct mxdp_count moved[MXDP_SERVICES][2][2][MXDP_REASON_SLOTS]; /* of that, what is service 0's: see struct dp_ledger */
+	struct mxdp_port_count port[65536];
+	bool unknown; /* something was counted under a reason that this version does not know */
+};
+/* Everything that was ever counted for the interface; `own_moved` false: without what our own ledger says. 17 MiB. */
+int books_sum(const struct datapath *dp, const struct dp_dev *dev, bool own_moved, struct dp_sums *out, struct diag *d);
+/* "dev/DEV/counts", malloc'd */
+char *books_rel(const struct dp_dev *dev);
+/* Our own into dev: its counters_fd, ports_fd, rows. Parts may be missing. */
+int book_open(const struct datapath *dp, struct dp_dev *dev, struct diag *d);
+/* A new one, in place of what is there. Needs work_begin(). */
+int book_make(struct datapath *dp, struct dp_dev *dev, uint32_t rows, struct diag *d);
+/* Does any book know the program, and was it made for frames in several buffers? */
+bool books_frags(const struct datapath *dp, const struct dp_dev *dev, uint32_t prog_id, bool *frags);
+/* Makes one of the books that nobody counts in any more. What cannot be done now, the next put does. */
+void books_fold(struct datapath *dp);
+int layout_pin(const struct datapath *dp, const char *rel, struct diag *d);
+/* -ENOENT, without a message: none there. */
+int layout_pinned(const struct datapath *dp, const char *rel, struct layout *l, struct diag *d);
+
+/* ---- another version's generation (dp_takeover.c) ---- */
+
+int other_open(struct datapath *dp, const struct layout *l, struct diag *d);
+void other_close(struct datapath *dp);
+/* The one that packets are judged under: past the end of a trial, that of the way back. */
+uint32_t other_epoch(const struct datapath *dp);
+uint64_t other_probe_key(const struct datapath *dp); /* 0: not known */
+int other_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d);
+/* dp_change_allowed() for it. */
+int other_change_allowed(const struct datapath *dp, struct diag *d);
+/* The trial of a first policy is over: there, nothing is filtered any more. */
+bool other_must_go(const struct datapath *dp);
 
 /* ---- programs (dp_load.c) ---- */
 
@@ -311,6 +382,7 @@ void conns_end(struct datapath *dp);
 
 /* ---- grace (dp_put.c) ---- */
 
+/* Returns when no packet is any more where one may have been at the call. */
 int grace_ask(void);
 void grace_start(struct datapath *dp);
 int grace_wait(struct datapath *dp, struct diag *d);

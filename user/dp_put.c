@@ -127,7 +127,7 @@ static uint32_t frozen_pages(size_t len)
 	return pages;
 }
 
-static int frozen_fill(int fd, uint32_t pages, const struct image *img, uint32_t epoch)
+static int frozen_fill(int fd, uint32_t pages, const void *bytes, size_t len, uint32_t epoch)
 {
 	__cleanup_view struct dp_view v = {};
 	struct dp_frozen_head *head;
@@ -136,9 +136,9 @@ static int frozen_fill(int fd, uint32_t pages, const struct image *img, uint32_t
 	if (err)
 		return err;
 	head = v.p;
-	*head = (struct dp_frozen_head){ .magic = DP_FROZEN_MAGIC, .epoch = epoch, .len = img->nfrozen };
-	if (img->nfrozen)
-		memcpy(head + 1, img->frozen, img->nfrozen);
+	*head = (struct dp_frozen_head){ .magic = DP_FROZEN_MAGIC, .epoch = epoch, .len = len };
+	if (len)
+		memcpy(head + 1, bytes, len);
 	return 0;
 }
 
@@ -165,19 +165,28 @@ static int frozen_get(struct datapath *dp, const char *rel, uint32_t *pages, str
 	return err ?: fd_dup(fd);
 }
 
-static int frozen_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
+static int bytes_write(struct datapath *dp, const char *rel, const void *bytes, size_t len, uint32_t epoch, struct diag *d)
 {
-	__cleanup_free char *rel = bank_pin(dir, "frozen", epoch & 1);
-	uint32_t pages = frozen_pages(img->nfrozen);
+	uint32_t pages = frozen_pages(len);
 	__cleanup_close int fd = frozen_get(dp, rel, &pages, d);
 	int err;
 
 	if (fd < 0)
 		return fd;
-	err = frozen_fill(fd, pages, img, epoch);
+	err = frozen_fill(fd, pages, bytes, len, epoch);
 	if (err)
 		diag_error(d, "cannot write %s/%s: %s; the policy in force stays", dp->root, rel, strerror(-err));
 	return err;
+}
+
+/* The rules as this version keeps them, and as every version understands them. */
+static int frozen_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
+{
+	__cleanup_free char *frozen = bank_pin(dir, "frozen", epoch & 1);
+	__cleanup_free char *said = bank_pin(dir, "said", epoch & 1);
+
+	return bytes_write(dp, frozen, img->frozen, img->nfrozen, epoch, d) ?:
+	       bytes_write(dp, said, img->said, img->nsaid, epoch, d);
 }
 
 static int services_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
@@ -328,11 +337,15 @@ void flip(struct mxdp_state *st, uint32_t epoch)
 static int recycle(struct datapath *dp, const char *name, const bool gone[MXDP_SERVICES], struct diag *d)
 {
 	struct dp_dev dev __cleanup(dev_close) = DP_DEV_NONE;
+	__cleanup_free struct dp_sums *sums = xmalloc(sizeof(*sums));
 	__cleanup_view struct dp_view v = {};
 	struct mxdp_count *c;
 	int err = dev_open(dp, name, &dev, d);
 
 	if (err || dev.counters_fd < 0)
+		return err;
+	err = books_sum(dp, &dev, false, sums, d);
+	if (err)
 		return err;
 	err = view_map(&v, dev.counters_fd, 0, (size_t)DP_COUNTER_CELLS(dev.rows) * sizeof(*c), true);
 	if (err) {
@@ -340,16 +353,14 @@ static int recycle(struct datapath *dp, const char *name, const bool gone[MXDP_S
 		return err;
 	}
 	c = v.p;
-	for (uint32_t i = MXDP_COUNTER(0, 1, 0, 0, 0); i < MXDP_COUNTERS_PER_ROW; i++) {
-		struct mxdp_count sum = {};
+	for (uint32_t i = 4 * MXDP_REASON_SLOTS; i < MXDP_SERVICES * 4 * MXDP_REASON_SLOTS; i++) {
+		uint32_t r = i % MXDP_REASON_SLOTS, o = i / MXDP_REASON_SLOTS & 1, f = i / MXDP_REASON_SLOTS >> 1 & 1,
+			 service = i / MXDP_REASON_SLOTS / 4;
+		const struct mxdp_count *all = &sums->cell[service][f][o][r], *moved = &sums->moved[service][f][o][r];
 
-		if (!gone[i / (MXDP_COUNTERS_PER_ROW / MXDP_SERVICES)])
-			continue;
-		for (uint32_t row = 0; row < dev.rows; row++) {
-			sum.packets += c[row * MXDP_COUNTERS_PER_ROW + i].packets;
-			sum.bytes += c[row * MXDP_COUNTERS_PER_ROW + i].bytes;
-		}
-		c[dev.rows * MXDP_COUNTERS_PER_ROW + i] = sum;
+		if (gone[service])
+			c[MXDP_COUNTER(dev.rows, service, f, o, r)] =
+			    (struct mxdp_count){ .packets = all->packets - moved->packets, .bytes = all->bytes - moved->bytes };
 	}
 	return 0;
 }
@@ -381,7 +392,8 @@ static int generation_pin(struct datapath *dp, const struct dp_generation *g, st
 {
 	int err = pin_put(dp, g->state_fd, "next/state", d) ?: pin_put(dp, g->banks_fd, "next/banks", d) ?:
 		  pin_put(dp, g->trie_fd, "next/trie", d) ?: pin_put(dp, g->lease_fd, "next/lease", d) ?:
-		  pin_put(dp, g->gates_fd, "next/gates", d) ?: pin_put(dp, g->conns_fd, "next/conns", d) ?: bans_pin(dp, g, d);
+		  pin_put(dp, g->gates_fd, "next/gates", d) ?: pin_put(dp, g->conns_fd, "next/conns", d) ?: bans_pin(dp, g, d) ?:
+		  layout_pin(dp, "next/layout", d);
 
 	for (uint32_t bank = 0; !err && bank < 2; bank++) {
 		__cleanup_free char *services = bank_pin("next", "services", bank);
@@ -430,6 +442,8 @@ static int generation_state(const struct datapath *dp, struct dp_generation *g, 
 		memcpy(g->state->limit_key, dp->now.state->limit_key, sizeof(g->state->limit_key));
 		return 0;
 	}
+	if (dp->other)
+		g->state->probe_key = other_probe_key(dp);
 	return random_fill(g->state->limit_key, sizeof(g->state->limit_key), d) ?: probe_key_make(g->state, d);
 }
 
@@ -460,14 +474,20 @@ static int bank_make(struct datapath *dp, const struct dp_generation *g, const s
 	       bank_write(dp, g, img, epoch, d) ?: conns_begin(dp, g, "next", epoch, d);
 }
 
+/* Ours, or another version's. */
+static bool in_force(const struct datapath *dp)
+{
+	return dp->have || dp->other;
+}
+
 static int generation_make(struct datapath *dp, struct dp_generation *g, const struct put *p, uint32_t epoch,
 			   struct diag *d)
 {
 	int err = generation_maps(dp, g, d) ?: generation_state(dp, g, epoch, d) ?:
-		  trial_mark(g->state, epoch, p->seconds, !dp->have, d) ?: generation_pin(dp, g, d) ?:
+		  trial_mark(g->state, epoch, p->seconds, !in_force(dp), d) ?: generation_pin(dp, g, d) ?:
 		  bank_make(dp, g, p->img, epoch, d);
 
-	if (err || !p->seconds || !dp->have)
+	if (err || !p->seconds || !in_force(dp))
 		return err;
 	return bank_make(dp, g, p->back, epoch - 1, d) ?: services_tell(dp, "next", p->img, epoch - 1, d);
 }
@@ -475,7 +495,8 @@ static int generation_make(struct datapath *dp, struct dp_generation *g, const s
 int generation_swap(struct datapath *dp, struct diag *d)
 {
 	int err =
-	    renameat2(dp->dir, "next", dp->dir, "now", dp->have ? RENAME_EXCHANGE : RENAME_NOREPLACE) ? -errno : 0;
+	    renameat2(dp->dir, "next", dp->dir, "now", in_force(dp) ? RENAME_EXCHANGE : RENAME_NOREPLACE) ?
+		-errno : 0;
 
 	if (err)
 		diag_error(d, "cannot put the new tables in place of the old in %s: %s%s; the policy in force stays",
@@ -488,8 +509,12 @@ static int generation_replace(struct datapath *dp, struct dp_generation *g, cons
 {
 	int err = generation_make(dp, g, p, epoch, d);
 
-	if (err || !dp->have)
+	if (err || !in_force(dp))
 		return err ?: generation_swap(dp, d);
+	if (dp->other)
+		err = books_begin(dp, d); /* and whatever else outlives a policy and is no rule: dp_takeover.c reads it */
+	if (err)
+		return err;
 	/* programs take a while to load: the time counts from here */
 	err = recycle_all(dp, p->img, d) ?: replace_all(dp, g, d) ?: trial_mark(g->state, epoch, p->seconds, false, d) ?:
 	      generation_swap(dp, d);
@@ -520,6 +545,7 @@ static int put_new(struct datapath *dp, const struct put *p, struct diag *d)
 		return err;
 	bans_note(&g);
 	__atomic_store_n(&g.state->flipped_ns, boottime_ns(), __ATOMIC_SEQ_CST);
+	other_close(dp);
 	generation_close(&dp->now);
 	dp->now = g;
 	g = (struct dp_generation)DP_GENERATION_NONE;
@@ -587,7 +613,7 @@ static int put_idle(struct datapath *dp, const struct put *p, struct diag *d)
 
 bool dp_put_grows(const struct datapath *dp, const struct image *img, uint32_t lease_lines)
 {
-	return dp->have && (!trie_holds(dp->now.trie_lines, img) || lease_lines != dp->now.lease_lines);
+	return dp->other || (dp->have && (!trie_holds(dp->now.trie_lines, img) || lease_lines != dp->now.lease_lines));
 }
 
 static int put(struct datapath *dp, const struct put *p, struct diag *d)
@@ -615,9 +641,11 @@ static int put(struct datapath *dp, const struct put *p, struct diag *d)
 		err = put_new(dp, p, d);
 	else
 		err = put_idle(dp, p, d);
-	if (!err)
-		dp->now.state->cookie_options = cookies_options();
-	return err;
+	if (err)
+		return err;
+	dp->now.state->cookie_options = cookies_options();
+	books_fold(dp);
+	return 0;
 }
 
 int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d)
@@ -715,6 +743,8 @@ int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct d
 
 	memset(out, 0, MXDP_SERVICES * sizeof(*out));
 	strcpy(out[0].key, "other");
+	if (dp->other)
+		return other_services(dp, out, d);
 	if (!dp->have)
 		return 0;
 	fd = pin_get_map(dp, rel, sizeof(*s), 1, &info, d);

@@ -88,6 +88,8 @@ int dp_change_allowed(const struct datapath *dp, struct diag *d)
 {
 	struct dp_trial t;
 
+	if (dp->other)
+		return other_change_allowed(dp, d);
 	if (!trial_running(dp) || dp->trial_is_mine)
 		return 0;
 	dp_trial(dp, &t);

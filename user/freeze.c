@@ -15,7 +15,7 @@
 #include "token.h"
 
 #define MAGIC "MXDPRULE"
-#define VERSION 3
+#define VERSION RULES_FREEZE_VERSION
 #define HEADER 24
 
 /* ---- writing ---- */

@@ -35,6 +35,8 @@ struct image {
 	size_t nprefixes;          /* in the trie, both families */
 	void *frozen;              /* rules_freeze() of the rules compiled */
 	size_t nfrozen;
+	char *said;                /* rules_said() of them */
+	size_t nsaid;
 };
 
 /*

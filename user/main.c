@@ -120,7 +120,7 @@ const struct verb_text verbs[] = {
 	{ { "diff", verb_diff, "diff [FILE]", "what the files say other than what is in force" }, "",
 	  "+ a sentence of the files that is not in force, - one in force that no file says, ~ a list that holds something\n"
 	  "else. Exit status 0 when equal, 1 when not.\n", "mxdp diff" },
-	{ { "apply", verb_apply, "apply [FILE]", "put the rules files in force and attach to the interfaces they name" }, "fdcbym",
+	{ { "apply", verb_apply, "apply [FILE]", "put the rules files in force and attach to the interfaces they name" }, "fdcbymk",
 	  "All or nothing: when a file has an error or an interface cannot be filtered, everything stays as it was. Interfaces\n"
 	  "that the files name no more are detached. Open connections go on. --dry-run says what would change. Refused without\n"
 	  "--force: what would cut your own SSH connection off, and what would let nobody in any more. A list whose file is\n"
@@ -137,8 +137,8 @@ const struct verb_text verbs[] = {
 	  "Ends a trial. Without one: what was in force for good before this, or the policy N of `mxdp show history`; the last\n"
 	  "ten are kept. The rules files are left as they are, and a boot begins with the policy gone back to until an `apply` is\n"
 	  "confirmed.\n", "mxdp rollback\n  mxdp rollback 7" },
-	{ { "reload", verb_reload, "reload [FILE]", "the same, on a filter that is attached already" }, "fdcm",
-	  "Exit status 3 when nothing is attached.\n" TRIAL_HELP, "mxdp reload" },
+	{ { "reload", verb_reload, "reload [FILE]", "the same, on a filter that is attached already" }, "fdcmk",
+	  "Exit status 3 when nothing is attached. --keep-runtime keeps the sentences that were said with --runtime.\n" TRIAL_HELP, "mxdp reload" },
 	{ { "attach", verb_attach, "attach IFACE [mode native|generic|auto]", "filter on an interface" }, "rfdcm",
 	  "The sentence `interface IFACE`. The first attach puts all of the rules file in force; without a file one is begun. Native\n"
 	  "mode judges packets in the driver; generic mode works with every driver, later and slower; auto tries both. An\n"
@@ -234,6 +234,7 @@ static const struct option_text {
 	{ "no-confirm", 'c', 0, false, FIELD(no_confirm) },
 	{ "wait", 'c', 0, false, FIELD(wait) },
 	{ "boot", 'b', 0, false, FIELD(boot) },
+	{ "keep-runtime", 'k', 0, false, FIELD(keep_runtime) },
 	{ "only", 'y', 0, true, FIELD(only) },
 	{ "comment", 'm', 0, true, FIELD(comment) },
 	{ "stdin", 's', 0, false, FIELD(from_stdin) },

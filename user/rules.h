@@ -248,9 +248,22 @@ struct list *rules_list(const struct rules *r, const char *name);
 const struct stmt *rules_find(const struct rules *r, const struct stmt *like);
 
 /* Everything, list contents and origins included, as one blob that rules_thaw() turns back into equal rules. Malloc'd. */
+#define RULES_FREEZE_VERSION 3
 void *rules_freeze(const struct rules *r, size_t *len);
 int rules_thaw(struct rules *r, const void *blob, size_t len, struct diag *d); /* -EBADMSG: not such a blob */
 
+/* ---- sentences as text, for every version of mxdp (said.c) ---- */
+
+/*
+ * The sentences in force, one a line, as a rules file could say them: paths are absolute, and "# --runtime" stands behind
+ * those that no file says. What lists hold that came from a file is not there. Malloc'd, *len without the NUL.
+ */
+char *rules_said(const struct rules *r, size_t *len);
+/*
+ * Such a text, as far as this version knows its sentences: a warning for each that it does not. Lists are read from their
+ * files. 0, or -EINVAL where that cannot be: a warning too, and r is empty, as it was before.
+ */
+int rules_heard(struct rules *r, const char *text, size_t len, struct diag *d);
 /*
  * The plain judge: what these rules say of a packet, straight from the model, by reading every sentence. Slow, obvious,
  * and independent of compile.c: `explain` names the deciding sentence with it and the tests compare the two.

@@ -16,6 +16,7 @@ struct apply {
 	struct rules before, after;
 	struct lists_past past; /* what lists fall back on whose files are refused */
 	struct plan plan;
+	size_t nruntime; /* sentences that --keep-runtime kept */
 	bool named;     /* the file was named on the command line */
 	bool kept;      /* --boot: not the files, but what was in force before what nobody confirmed */
 	bool fell_back; /* --boot: ... for the files have an error */
@@ -58,6 +59,8 @@ static int read_rules(struct apply *a)
 		diag_note(a->d, "`mxdp attach INTERFACE` begins a rules file");
 	if (err)
 		return EXIT_USAGE;
+	if (a->o->keep_runtime)
+		a->nruntime = rules_keep_runtime(&a->after, &a->before, a->d);
 	if (!interface_named(&a->after, NULL)) {
 		diag_error(a->d, "%s names no interface, so nothing would be filtered; `mxdp attach NAME` adds one, `mxdp detach` "
 				 "takes the filter off", a->path);
@@ -77,8 +80,11 @@ static void print_source(const struct apply *a)
 		printf(", %s", text_number(n, number));
 	fputs(" from ", stdout);
 	put_escaped(a->path, stdout);
+	n += a->nruntime;
 	if (n != a->after.n)
 		printf(" and %s from conf.d beside it", text_number(a->after.n - n, number));
+	if (a->nruntime)
+		printf(" and %s said with --runtime", text_number(a->nruntime, number));
 }
 
 static void tell_done(struct apply *a)
@@ -92,7 +98,8 @@ static void tell_done(struct apply *a)
 		return;
 	json_str(doc, "file", a->path);
 	json_num(doc, "sentences", a->after.n);
-	json_num(doc, "sentences_of_conf_d", a->after.n - in_file(&a->after, a->path));
+	json_num(doc, "sentences_of_conf_d", a->after.n - in_file(&a->after, a->path) - a->nruntime);
+	json_num(doc, "sentences_of_runtime", a->nruntime);
 	json_num(doc, "epoch", dp_epoch(a->dp));
 	json_num(doc, "trial_seconds", a->plan.seconds);
 	list = json_list(doc, "interfaces");
@@ -240,7 +247,7 @@ static int read_boot(struct apply *a)
 static int apply(const struct options *o, const char *path, bool named, bool only_loaded, struct diag *d)
 {
 	__cleanup(apply_free) struct apply a = { .o = o, .d = d, .path = path, .named = named };
-	int code = open_kernel(&a, o->dry_run ? DP_LOOK : DP_CHANGE);
+	int code = open_kernel(&a, o->dry_run ? DP_LOOK : DP_TAKE);
 
 	if (code)
 		return code;

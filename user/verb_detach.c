@@ -22,7 +22,7 @@ static int detach_all(const struct options *o, struct diag *d)
 	__cleanup_json json_object *doc = json_document();
 	json_object *list = json_list(doc, "detached");
 	size_t n = 0;
-	int err = dp_open(&dp, o->bpffs, o->dry_run ? DP_LOOK : DP_CHANGE, d);
+	int err = dp_open(&dp, o->bpffs, o->dry_run ? DP_LOOK : DP_TAKE, d);
 
 	if (err)
 		dp = NULL;

@@ -38,6 +38,7 @@ struct options {
 	bool no_confirm;     /* --no-confirm */
 	bool wait;           /* --wait */
 	bool boot;           /* --boot */
+	bool keep_runtime;   /* --keep-runtime */
 	const char *only;    /* --only NAME: the other interfaces are left as they are */
 	const char *comment; /* --comment TEXT */
 };

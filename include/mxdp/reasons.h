@@ -34,6 +34,7 @@
 	X(12, CROSSED,       "crossed",       PASS, TCP,  "simultaneous open: this host is opening the very same connection") \
 	X(13, DHCP,          "dhcp",          PASS, IP,   "DHCP always passes") \
 	X(14, TRIAL_OVER,    "trial-over",    PASS, LINK, "attached on trial, and not confirmed in time: unfiltered until the next mxdp command detaches") \
+	X(19, OTHER_PASSED,  "other-passed",  PASS, IP,   "passed by another version of mxdp, before this one, for a reason that this one does not know") \
 	X(20, FRAME_SHORT,   "frame-short",   DROP, LINK, "the frame ends inside its Ethernet header or VLAN tag") \
 	X(21, VLAN_DEPTH,    "vlan-depth",    DROP, LINK, "more than two VLAN tags") \
 	X(22, IP_VERSION,    "ip-version",    DROP, LINK, "IP version and EtherType disagree") \
@@ -62,9 +63,14 @@
 	X(45, OVER_CONNECTIONS, "over-connections", DROP, TCP, "the source has as many connections open as it may") \
 	X(46, OVER_GLOBAL,   "over-global",   DROP, TCP,  "SYN beyond what all sources together may send") \
 	X(47, COOKIE_SENT,   "cookie-sent",   TX,   TCP,  "SYN answered with a SYN cookie in the kernel's stead") \
-	X(48, REFUSED,       "refused",       TX,   TCP,  "over a limit that says reset: answered with RST")
+	X(48, REFUSED,       "refused",       TX,   TCP,  "over a limit that says reset: answered with RST") \
+	X(63, OTHER_DROPPED, "other-dropped", DROP, IP,   "dropped by another version of mxdp, before this one, for a reason that this one does not know")
 
+#ifndef MXDP_OTHER_LAYOUT
 #define MXDP_REASON_SLOTS 64 /* room for every number, passes and drops */
+#else
+#define MXDP_REASON_SLOTS 128
+#endif
 
 enum mxdp_verdict_kind { MXDP_PASS = 0, MXDP_DROP = 1, MXDP_TX = 2 };
 enum mxdp_layer { MXDP_LAYER_LINK, MXDP_LAYER_IP, MXDP_LAYER_TCP };

@@ -301,7 +301,8 @@ static void the_random_packets_reach_every_reason(void **state)
 	static const uint8_t elsewhere[] = { MXDP_R_LEASE, MXDP_R_LIVE, MXDP_R_COOKIE, MXDP_R_CROSSED,
 					     MXDP_R_HEADER_SPLIT,
 					     MXDP_R_OVER_RATE, MXDP_R_OVER_CONNECTIONS, MXDP_R_OVER_GLOBAL, MXDP_R_REFUSED,
-					     MXDP_R_COOKIE_SENT, MXDP_R_TRIAL_OVER, MXDP_R_BANNED };
+					     MXDP_R_COOKIE_SENT, MXDP_R_TRIAL_OVER, MXDP_R_BANNED,
+					     MXDP_R_OTHER_PASSED, MXDP_R_OTHER_DROPPED };
 
 	(void)state;
 	for (int r = 0; r < MXDP_REASON_SLOTS; r++) {

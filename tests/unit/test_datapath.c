@@ -4,6 +4,7 @@
  * and a mount namespace of its own, so nothing of it is left however it ends.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <netinet/ip.h>
@@ -1532,6 +1533,314 @@ static void a_ban_leaves_a_trial_alone(void **s)
 	detach_everything();
 }
 
+/* ---- another version of mxdp ---- */
+
+static void text_into(const char *pin, const char *text)
+{
+	__cleanup_close int fd = bpf_obj_get(pin);
+	__cleanup_view struct dp_view v = {};
+
+	assert_true(fd >= 0);
+	OK(view_map(&v, fd, 0, LAYOUT_PAGE, true));
+	memset(v.p, 0, LAYOUT_PAGE);
+	strcpy(v.p, text);
+}
+
+/*
+ * What is in force becomes another version's: the same maps, described by a text that says one thing more. `more`: that
+ * line, with its newline.
+ */
+static void pretend_other_layout(const char *more)
+{
+	__cleanup_free char *text = xasprintf("%s%s", layout_text(), more);
+	static const char *const ifname[] = { "dpt0", "dpt2" };
+	struct layout l;
+
+	OK(layout_read(&l, text, strlen(text), &diag));
+	text_into(ROOT "/now/layout", text);
+	for (size_t i = 0; i < 2; i++) {
+		__cleanup_free char *was = xasprintf(ROOT "/dev/%s/counts/%s", ifname[i], layout_own()->id);
+		__cleanup_free char *is = xasprintf(ROOT "/dev/%s/counts/%s", ifname[i], l.id);
+		__cleanup_free char *layout = xasprintf("%s/layout", is);
+
+		if (access(was, F_OK))
+			continue;
+		assert_int_equal(rename(was, is), 0);
+		text_into(layout, text);
+	}
+}
+
+static struct datapath *open_taking(void)
+{
+	return open_dp(DP_TAKE);
+}
+
+static void take_over(int p, size_t lines)
+{
+	struct datapath *dp = open_taking();
+
+	OK(put_in(dp, p, lines, LEASES));
+	dp_close(dp);
+}
+
+static size_t books_of(const char *ifname)
+{
+	__cleanup_free char *dir = xasprintf(ROOT "/dev/%s/counts", ifname);
+	DIR *d = opendir(dir);
+	size_t n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+static void another_version_is_named_and_left_alone(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	pretend_other_layout("future=1\n");
+	expect_refusal(BPFFS, DP_LOOK, -EPROTO, "another version of mxdp filters here");
+	expect_refusal(BPFFS, DP_CHANGE, -EPROTO, "mxdp reload");
+	expect_refusal(BPFFS, DP_CREATE, -EPROTO, layout_own()->id);
+	assert_int_equal(verdict_on_wire("dpt0", OTHER_SOURCE, 25), XDP_DROP);
+	/* what describes nothing is not taken over from */
+	text_into(ROOT "/now/layout", "mxdp-layout=1\nabi=7\n");
+	expect_refusal(BPFFS, DP_TAKE, -EBADMSG, "damaged");
+	text_into(ROOT "/now/layout", layout_text());
+	pretend_other_layout("future=1\n");
+	dp = open_taking();
+	assert_non_null(dp_other_version(dp));
+	OK(dp_detach_all(dp, &diag));
+	dp_close(dp);
+	assert_int_equal(access(ROOT, F_OK), -1);
+	nothing_on("dpt0");
+}
+
+static void counts_are_taken_over_and_given_back(void **s)
+{
+	struct frame4 open = syn4(OPEN_SOURCE, 25), knock = syn4(OTHER_SOURCE, 25);
+	struct mxdp_count all = {};
+	uint32_t epoch;
+	uint64_t key;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	attach("dpt2", DP_GENERIC);
+	key = probe_key();
+	for (unsigned int round = 1; round <= 4; round++) {
+		__cleanup_free struct dp_counts *c = NULL;
+		struct datapath *dp;
+
+		send_frames("dpt0", &open, sizeof(open), 3, 0);
+		send_frames("dpt0", &knock, sizeof(knock), 2, 1);
+		pretend_other_layout(round & 1 ? "future=1\n" : "future=2\n");
+		dp = open_taking();
+		epoch = dp_epoch(dp);
+		OK(put_in(dp, round & 1, 1, LEASES));
+		assert_true(dp_epoch(dp) > epoch);
+		assert_null(dp_other_version(dp));
+		dp_close(dp);
+		expect_well("dpt0");
+		expect_well("dpt2");
+		assert_int_equal(policy_on_wire("dpt0", key), round & 1);
+		assert_int_equal(probe_key(), key);
+		c = counts_of("dpt0");
+		all = total(c);
+		assert_int_equal(all.packets, 5 * round);
+		assert_int_equal(all.bytes, 5 * round * sizeof(open));
+		/* ours, and one of all that was before */
+		assert_int_equal(books_of("dpt0"), 2);
+		assert_int_equal(books_of("dpt2"), 2);
+	}
+	put(0, 9000, LEASES);
+	all = total(counts_of("dpt0"));
+	assert_int_equal(all.packets, 20);
+	detach_everything();
+}
+
+/* Killed between, a version leaves a book of its own: nothing in it is lost, and it is folded by whoever comes next. */
+static void a_book_of_a_killed_version_counts(void **s)
+{
+	__cleanup_free char *is = xasprintf(ROOT "/dev/dpt0/counts/%s", layout_own()->id);
+	struct frame4 open = syn4(OPEN_SOURCE, 25);
+	__cleanup_free struct dp_counts *c = NULL;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	send_frames("dpt0", &open, sizeof(open), 5, 0);
+	pretend_other_layout("future=1\n");
+	take_over(0, 1);
+	send_frames("dpt0", &open, sizeof(open), 2, 0);
+	c = counts_of("dpt0");
+	assert_int_equal(total(c).packets, 7);
+	/* a stray one, of another layout, that says what was folded already once more */
+	sh("mkdir " ROOT "/stray");
+	{
+		__cleanup_close int layout = bpf_obj_get(ROOT "/dev/dpt0/counts/past/layout");
+		__cleanup_close int counters = bpf_obj_get(ROOT "/dev/dpt0/counts/past/counters");
+		__cleanup_close int ports = bpf_obj_get(ROOT "/dev/dpt0/counts/past/ports");
+
+		OK(bpf_obj_pin(layout, ROOT "/stray/layout"));
+		OK(bpf_obj_pin(counters, ROOT "/stray/counters"));
+		OK(bpf_obj_pin(ports, ROOT "/stray/ports"));
+	}
+	assert_int_equal(rename(ROOT "/stray", ROOT "/dev/dpt0/counts/77-0000"), 0);
+	free(c);
+	c = counts_of("dpt0");
+	assert_int_equal(total(c).packets, 12);
+	assert_int_equal(books_of("dpt0"), 3);
+	put(1, 1, LEASES);
+	assert_int_equal(books_of("dpt0"), 2);
+	free(c);
+	c = counts_of("dpt0");
+	assert_int_equal(total(c).packets, 12);
+	assert_int_equal(c->port[25].passed.packets, 12);
+	assert_int_equal(access(is, F_OK), 0);
+	detach_everything();
+}
+
+/* A version that knows more reasons counted: they show as such, and its book is kept for when it comes back. */
+static void what_this_version_has_no_name_for_is_kept(void **s)
+{
+	struct frame4 knock = syn4(OTHER_SOURCE, 25);
+	__cleanup_free struct dp_counts *c = NULL;
+	__cleanup_free char *text = NULL;
+	struct layout l;
+	char *denied;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	send_frames("dpt0", &knock, sizeof(knock), 4, 0);
+	pretend_other_layout("future=1\n");
+	take_over(0, 1);
+	/* "denied" becomes a number that we do not know, in the book of before and its text */
+	{
+		__cleanup_close int fd = bpf_obj_get(ROOT "/dev/dpt0/counts/past/counters");
+		__cleanup_view struct dp_view v = {};
+		struct mxdp_count *n;
+
+		OK(view_map(&v, fd, 0, DP_COUNTER_CELLS(1) * sizeof(*n), true));
+		n = v.p;
+		for (unsigned int service = 0; service < MXDP_SERVICES; service++) {
+			n[MXDP_COUNTER(0, service, 0, 0, 61)] = n[MXDP_COUNTER(0, service, 0, 0, MXDP_R_DENIED)];
+			n[MXDP_COUNTER(0, service, 0, 0, MXDP_R_DENIED)] = (struct mxdp_count){ 0 };
+		}
+	}
+	text = xasprintf("%sreason.61=unheard-of drop tcp\nfuture=1\n", layout_text());
+	OK(layout_read(&l, text, strlen(text), &diag));
+	text_into(ROOT "/dev/dpt0/counts/past/layout", text);
+	denied = xasprintf(ROOT "/dev/dpt0/counts/%s", l.id);
+	assert_int_equal(rename(ROOT "/dev/dpt0/counts/past", denied), 0);
+	c = counts_of("dpt0");
+	assert_int_equal(total(c).packets, 4);
+	assert_int_equal(c->cell[1][0][0][MXDP_R_OTHER_DROPPED].packets, 4);
+	put(1, 1, LEASES);
+	put(0, 1, LEASES);
+	assert_int_equal(access(denied, F_OK), 0);
+	assert_int_equal(books_of("dpt0"), 2);
+	free(c);
+	c = counts_of("dpt0");
+	assert_int_equal(c->cell[1][0][0][MXDP_R_OTHER_DROPPED].packets, 4);
+	free(denied);
+	detach_everything();
+}
+
+static void a_damaged_book_is_named(void **s)
+{
+	__cleanup_free struct dp_counts *c = xmalloc(sizeof(*c));
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	pretend_other_layout("future=1\n");
+	take_over(0, 1);
+	assert_int_equal(unlink(ROOT "/dev/dpt0/counts/past/ports"), 0);
+	dp = open_dp(DP_LOOK);
+	assert_int_equal(dp_counts(dp, "dpt0", c, &diag), -EBADF);
+	assert_non_null(strstr(said(), "counts/past"));
+	dp_close(dp);
+	fresh_diag();
+	put(1, 1, LEASES);
+	expect_well("dpt0");
+	detach_everything();
+}
+
+static void a_trial_is_not_taken_over_from(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	clock_stands();
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	dp = open_dp(DP_CHANGE);
+	OK(put_trial_in(dp, 1, 1, LEASES, 60));
+	dp_close(dp);
+	pretend_other_layout("future=1\n");
+	dp = open_taking();
+	assert_int_equal(dp_change_allowed(dp, &diag), -EBUSY);
+	assert_int_equal(put_in(dp, 1, 1, LEASES), -EBUSY);
+	assert_non_null(strstr(said(), "on trial for another 60 seconds"));
+	dp_close(dp);
+	fresh_diag();
+	/* over: what packets are judged by is what was before it, and that is what is taken over from */
+	told_jiffies += 60 * jiffies_per_second();
+	dp = open_taking();
+	assert_int_equal(dp_epoch(dp), 3);
+	OK(put_in(dp, 0, 1, LEASES));
+	assert_int_equal(dp_epoch(dp), 4);
+	dp_close(dp);
+	expect_well("dpt0");
+	/* the first policy of all was on trial: nothing is taken over, nothing is filtered */
+	detach_everything();
+	dp = open_dp(DP_CREATE);
+	OK(put_trial_in(dp, 1, 1, LEASES, 60));
+	OK(dp_attach(dp, "dpt0", DP_NATIVE, &diag));
+	dp_close(dp);
+	pretend_other_layout("future=1\n");
+	told_jiffies += 60 * jiffies_per_second();
+	assert_int_equal(dp_open(&dp, BPFFS, DP_TAKE, &diag), -ENOENT);
+	assert_true(noted("nothing is filtered"));
+	nothing_on("dpt0");
+	clock_back();
+}
+
+static void a_takeover_may_be_on_trial_itself(void **s)
+{
+	__cleanup_image struct image img = {}, back = {};
+	struct datapath *dp;
+
+	(void)s;
+	clock_stands();
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	pretend_other_layout("future=1\n");
+	image_make(&img, 1, 1);
+	image_make(&back, 0, 1);
+	dp = open_taking();
+	assert_true(dp_put_grows(dp, &img, LEASES));
+	OK(dp_put_trial(dp, &img, &back, LEASES, 60, &diag));
+	assert_true(trial_running(dp));
+	dp_close(dp);
+	told_jiffies += 60 * jiffies_per_second();
+	dp = open_dp(DP_LOOK);
+	assert_true(noted("not confirmed"));
+	assert_int_equal(policy_of(dp), 0);
+	dp_close(dp);
+	assert_int_equal(policy_on_wire("dpt0", probe_key()), 0);
+	clock_back();
+	detach_everything();
+}
+
 /* ---- kill -9 ---- */
 
 /* A program of a few lines that answers a probe with what the tables say of port 25, as policy_text[] has it. */
@@ -1738,6 +2047,21 @@ static void before_renamed(void)
 	sh("ip link set dptr down && ip link set dptr name dpt0 && ip link set dpt0 up");
 }
 
+static void before_other(void)
+{
+	before_both();
+	pretend_other_layout("future=1\n");
+}
+
+static void run_take(void)
+{
+	struct datapath *dp;
+
+	must(dp_open(&dp, BPFFS, DP_TAKE, &diag));
+	must(put_in(dp, 1, 1, LEASES));
+	dp_close(dp);
+}
+
 static const struct op ops[] = {
 	{ "put", before_both, run_put, true },
 	{ "put with larger frozen maps", before_both, run_frozen, true },
@@ -1756,6 +2080,7 @@ static const struct op ops[] = {
 	{ "first put on trial", before_nothing, run_trial_first, false },
 	{ "confirm", before_confirm, run_confirm, true },
 	{ "take back", before_confirm, run_take_back, true },
+	{ "take over", before_other, run_take, true },
 	{ "settle", before_settle, run_settle, true },
 	{ "settle the first policy", before_settle_first, run_settle, false },
 };
@@ -1816,6 +2141,27 @@ static bool run_killed(const struct op *op, int n)
 	return false;
 }
 
+/* The other version's, as it was: its programs, its policy, and nothing of ours but an empty book. */
+static void expect_other_whole(void)
+{
+	__cleanup_free struct dp_iface *v = NULL;
+	struct datapath *dp;
+	size_t n;
+
+	fresh_diag();
+	assert_int_equal(access(ROOT "/next", F_OK), -1);
+	dp = open_dp(DP_TAKE);
+	assert_non_null(dp_other_version(dp));
+	OK(dp_ifaces(dp, &v, &n, &diag));
+	assert_int_equal(n, 2);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(v[i].running_id, v[i].prog_id);
+		assert_int_equal(policy_on_wire(v[i].name, other_probe_key(dp)), 0);
+	}
+	dp_close(dp);
+	take_over(1, 1);
+}
+
 /* After a kill: what the datapath tells is one whole policy, and the interfaces agree with it. */
 static void expect_whole(const char *what, int step)
 {
@@ -1826,6 +2172,10 @@ static void expect_whole(const char *what, int step)
 
 	fresh_diag();
 	err = dp_open(&dp, BPFFS, DP_LOOK, &diag);
+	if (err == -EPROTO) {
+		expect_other_whole();
+		return;
+	}
 	if (err == -ENOENT) {
 		assert_int_equal(policy_on_wire("dpt0", 0), -1);
 		assert_int_equal(policy_on_wire("dpt2", 0), -1);
@@ -2033,6 +2383,13 @@ int main(void)
 		TEST(while_a_trial_runs_nothing_else_changes),
 		TEST(a_trial_across_the_round_of_epochs_leaves_no_lease),
 		TEST(a_ban_leaves_a_trial_alone),
+		TEST(another_version_is_named_and_left_alone),
+		TEST(counts_are_taken_over_and_given_back),
+		TEST(a_book_of_a_killed_version_counts),
+		TEST(what_this_version_has_no_name_for_is_kept),
+		TEST(a_damaged_book_is_named),
+		TEST(a_trial_is_not_taken_over_from),
+		TEST(a_takeover_may_be_on_trial_itself),
 		TEST(packets_meet_one_policy_while_it_changes),
 		TEST(a_kill_at_any_step_leaves_a_whole_policy),
 		TEST(a_kill_at_any_moment_leaves_a_whole_policy),
