@@ -25,13 +25,15 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 PKG_CONFIG ?= pkg-config
 
 O ?= build
+# -DMXDP_OTHER_LAYOUT: a version whose maps are laid out otherwise (tests/lab/upgrade.t)
+LAYOUT ?=
 ARCH_INC := -I/usr/include/$(shell $(CC) -dumpmachine 2>/dev/null)
 REVISION := $(shell git -C $(CURDIR) describe --always --dirty 2>/dev/null || echo unknown)
 
 CFLAGS ?= -O2 -g
 MX_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror=implicit-function-declaration -Wshadow -Wno-missing-field-initializers \
-	-fno-common -Iinclude -Iuser -I$(O)
-BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Iinclude $(ARCH_INC)
+	-fno-common -Iinclude -Iuser -I$(O) $(LAYOUT)
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Iinclude $(ARCH_INC) $(LAYOUT)
 # libbpf goes in whole. The others too where their archives are there: each shared library costs every start 0.04 ms, and
 # fail2ban starts a process for every ban. Where they must not: make LIBS='-l:libbpf.a -lelf -lz -ljson-c -lmnl'
 archive = $(if $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l:lib$(1).a,$(2))

@@ -11,11 +11,19 @@
 #include "bans.h"
 #include "reasons.h"
 
+/* What tests/lab/upgrade.t takes over from, and gives back to: a version that differs wherever another one may. */
+#ifdef MXDP_OTHER_LAYOUT
+#define MXDP_ABI 1002
+#define MXDP_OTHER(...) __VA_ARGS__
+#else
 #define MXDP_ABI 2
+#define MXDP_OTHER(...)
+#endif
 
 /* ---- state: one element; written by the loader, read by every packet ---- */
 
 struct mxdp_state {
+	MXDP_OTHER(__u64 other;)
 	__u32 abi;            /* MXDP_ABI of the writer */
 	__u32 epoch;          /* number of the policy in force; its lowest bit names the bank. One aligned store flips. */
 	__u64 flipped_ns;     /* CLOCK_BOOTTIME of the last flip; the loader's own memory */
@@ -40,7 +48,7 @@ struct mxdp_state {
 	__u32 leases_wiped;   /* epoch and voided, summed, when the loader last wiped the leases */
 	__u32 reserved2;
 	__u64 limit_key[2];   /* what sources are hashed with: see source.h. Stays for as long as the filter lives. */
-	__u64 more[4];
+	__u64 more[4 - (0 MXDP_OTHER(+ 1))];
 };
 #define MXDP_REVERT_SHIFT 48
 #define MXDP_REVERT_AT(epoch, jiffy) ((__u64)(epoch) << MXDP_REVERT_SHIFT | ((jiffy) & ((1ULL << MXDP_REVERT_SHIFT) - 1)))
@@ -214,8 +222,11 @@ struct mxdp_words {
 /* ---- counters: per interface; written by the packet path ---- */
 
 struct mxdp_count {
+	MXDP_OTHER(__u64 bytes, packets;)
+#ifndef MXDP_OTHER_LAYOUT
 	__u64 packets;
 	__u64 bytes; /* of the frame, from its first Ethernet byte */
+#endif
 };
 
 /*
@@ -225,11 +236,17 @@ struct mxdp_count {
  * observed: 1 when the reason says drop but the policy in force only observes.
  */
 #define MXDP_COUNTERS_PER_ROW (MXDP_SERVICES * 2u * 2u * MXDP_REASON_SLOTS)
+#ifdef MXDP_OTHER_LAYOUT
+#define MXDP_COUNTER(row, service, family, observed, reason) \
+	(((((__u32)(row) * 2u + (observed)) * 2u + (family)) * MXDP_SERVICES + (service)) * MXDP_REASON_SLOTS + (reason))
+#else
 #define MXDP_COUNTER(row, service, family, observed, reason) \
 	(((((__u32)(row) * MXDP_SERVICES + (service)) * 2u + (family)) * 2u + (observed)) * MXDP_REASON_SLOTS + (reason))
+#endif
 
 /* ports[row * 65536 + port]: every TCP packet with both ports known, by destination port (host byte order) */
 struct mxdp_port_count {
+	MXDP_OTHER(struct mxdp_count other;)
 	struct mxdp_count passed;
 	struct mxdp_count dropped;
 	struct mxdp_count observed; /* passed, because the policy in force only observes */
