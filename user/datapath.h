@@ -165,6 +165,13 @@ int dp_bans_of(struct dp_bans *t, const struct prefix *p, struct ban **v, size_t
 /* All that hold, in no order. Malloc'd. */
 int dp_bans_all(struct dp_bans *t, struct ban **v, size_t *n, struct diag *d);
 
+/* How many hold, by owner. Malloc'd. */
+struct dp_bans_owner {
+	char name[BAN_TEXT];
+	size_t n;
+};
+int dp_bans_owners(struct dp_bans *t, struct dp_bans_owner **v, size_t *n, struct diag *d);
+
 /* Makes the tables larger, `times` as large, and replaces the programs of all interfaces. No dp_bans may be open. */
 int dp_bans_grow(struct datapath *dp, unsigned int times, struct diag *d);
 

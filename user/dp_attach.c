@@ -940,6 +940,8 @@ static int remove_if_last(struct datapath *dp, struct diag *d)
 
 	if (err || n)
 		return err;
+	if (dp->have && dp->now.state->bans)
+		diag_note(d, "the bans are gone with the filter; `mxdp save` before, and `mxdp restore` after, bring them along");
 	err = remove_all(dp);
 	if (err)
 		diag_error(d, "nothing is attached any more, but %s cannot be removed: %s", dp->root, strerror(-err));

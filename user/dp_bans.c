@@ -727,6 +727,30 @@ int dp_bans_class(struct dp_bans *t, const struct prefix *p, bool *protected, bo
 	return err;
 }
 
+static void count_owner(struct dp_bans *t, struct mxdp_ban_line *l, uint32_t way, struct mxdp_banned *r, void *arg)
+{
+	size_t *by = arg;
+
+	by[r->owner % MXDP_BAN_TEXTS] += holds(l->word[way], r, t->now_ns);
+}
+
+int dp_bans_owners(struct dp_bans *t, struct dp_bans_owner **v, size_t *n, struct diag *d)
+{
+	__cleanup_free size_t *by = xcalloc(MXDP_BAN_TEXTS, sizeof(*by));
+	int err = each(t, count_owner, by);
+
+	*v = NULL;
+	*n = 0;
+	for (uint32_t i = 0; !err && i < MXDP_BAN_TEXTS; i++) {
+		if (!by[i])
+			continue;
+		*v = xrealloc(*v, (*n + 1) * sizeof(**v));
+		text_read(t, i, MXDP_BAN_OWNER, (*v)[*n].name);
+		(*v)[(*n)++].n = by[i];
+	}
+	return cannot_read(t, err, d);
+}
+
 /* ---- larger tables ---- */
 
 struct carrying {

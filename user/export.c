@@ -102,6 +102,13 @@ static void put_policy(const struct export *e, FILE *to)
 	gauge(to, "mxdp_memory_bytes", "Kernel memory of the maps.", e->memory);
 }
 
+static void put_bans(const struct export *e, FILE *to)
+{
+	family(to, "mxdp_bans", "gauge", "Bans that hold, by owner.");
+	for (size_t i = 0; i < e->nbans; i++)
+		sample(to, "mxdp_bans", e->bans[i].n, "source", e->bans[i].name, NULL);
+}
+
 static void put_lists(const struct export *e, FILE *to)
 {
 	const struct rules *r = &e->look->rules;
@@ -329,6 +336,8 @@ void export_prometheus(const struct export *e, FILE *to)
 	if (e->loaded) {
 		put_policy(e, to);
 		put_lists(e, to);
+		if (e->nbans)
+			put_bans(e, to);
 		put_services(e, to);
 		put_limits(e->limits, to);
 		put_counters(e, to);
@@ -401,6 +410,18 @@ static void json_lists(json_object *doc, const struct rules *r)
 	}
 }
 
+static void json_bans(json_object *doc, const struct export *e)
+{
+	json_object *list = json_list(doc, "bans");
+
+	for (size_t i = 0; i < e->nbans; i++) {
+		json_object *item = json_item(list);
+
+		json_str(item, "source", e->bans[i].name);
+		json_num(item, "entries", e->bans[i].n);
+	}
+}
+
 void export_json(const struct export *e, FILE *to)
 {
 	__cleanup_json json_object *doc = json_document();
@@ -417,6 +438,7 @@ void export_json(const struct export *e, FILE *to)
 		json_str(doc, "default", e->look->deny ? "deny" : "allow");
 		json_num(doc, "rules", e->look->rules.n);
 		json_num(doc, "memory_bytes", e->memory);
+		json_bans(doc, e);
 		json_lists(doc, &e->look->rules);
 	}
 	list = json_list(doc, "interfaces");

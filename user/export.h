@@ -24,6 +24,8 @@ struct export {
 	const struct config_view *config;
 	const struct limit_use *limits; /* NULL: not read */
 	uint64_t memory;
+	const struct dp_bans_owner *bans;
+	size_t nbans;
 	double seconds; /* that the reading took */
 };
 

@@ -100,7 +100,8 @@ const struct verb_text verbs[] = {
 	  "last. Sources that `exempt` or `admin` name cannot be banned. --force for less than /16 or /32, and for the address you\n"
 	  "came from.\n"
 	  "--stdin takes lines `ADDR [for D] [port P] [source T] [reason R]` and `unban ADDR`, or CrowdSec's, as they come.\n"
-	  "A line that cannot be is named, the others are done: exit status 4.\n",
+	  "A line that cannot be is named, the others are done: exit status 4. --format plain or crowdsec; the first line says,\n"
+	  "unless said.\n",
 	  "mxdp ban 192.0.2.7 for 1h port smtp,submission source f2b-postfix\n  mxdp ban 2001:db8::7 reason \"dictionary attack\"\n"
 	  "  mxdp ban --stdin < addresses" },
 	{ { "unban", verb_unban, "unban ADDR[/LEN]... [source TAG]", "lift the bans of a source" }, "6",

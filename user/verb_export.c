@@ -18,6 +18,7 @@ struct job {
 	struct rules file;
 	struct config_view config;
 	struct limit_use limits;
+	struct dp_bans_owner *bans;
 	struct iface_view *view; /* as the rules in force name them */
 	struct export export;
 };
@@ -29,6 +30,7 @@ static void job_free(struct job *j)
 	free(j->export.iface);
 	free(j->view);
 	limit_use_free(&j->limits);
+	free(j->bans);
 	config_view_free(&j->config);
 	rules_free(&j->file);
 	look_close(&j->look);
@@ -91,6 +93,19 @@ static void collect_limits(struct job *j, struct diag *d)
 	diag_free(&quiet);
 }
 
+static int collect_bans(struct job *j, struct diag *d)
+{
+	struct dp_bans *t;
+	int err = dp_bans_open(&t, j->look.dp, true, d);
+
+	if (err)
+		return err;
+	err = dp_bans_owners(t, &j->bans, &j->export.nbans, d);
+	j->export.bans = j->bans;
+	dp_bans_close(t, d);
+	return err;
+}
+
 static int collect(struct job *j, const struct options *o, struct diag *d)
 {
 	double began = now();
@@ -112,6 +127,11 @@ static int collect(struct job *j, const struct options *o, struct diag *d)
 			return err;
 	}
 	collect_limits(j, d);
+	if (j->export.loaded) {
+		err = collect_bans(j, d);
+		if (err)
+			return err;
+	}
 	j->export.memory = j->export.loaded ? dp_memory(j->look.dp) : 0;
 	j->export.seconds = now() - began;
 	return 0;

@@ -25,7 +25,8 @@ static const char options_text[] =
 static const struct {
 	const char *first, *title;
 } groups[] = {
-	{ "status", "Look" }, { "allow", "Change the rules" }, { "check", "Files and interfaces" }, { "help", "Besides" },
+	{ "status", "Look" }, { "allow", "Change the rules" }, { "ban", "Cut sources off for a time" },
+	{ "check", "Files and interfaces" }, { "help", "Besides" },
 };
 
 static const char *title_of(const char *name)
@@ -47,7 +48,9 @@ static const struct {
 	{ 'i', "-i, --interface N  only this interface" },
 	{ 't', "--top N            only the first N" },
 	{ 'o', "-o, --output FILE  replace FILE in one step" },
-	{ 'F', "--format F         prometheus or json" },
+	{ 'F', "--format F         as said above" },
+	{ 's', "--stdin            lines from standard input" },
+	{ '6', "--prefix6 N        a bare IPv6 address stands for its network of that length; 64 unless said" },
 	{ 'a', "--all              all interfaces" },
 	{ 'l', "--file FILE        prefixes from a file, one a line; - is standard input" },
 	{ 'c', "--confirm TIME     on trial for that long, 3s to 1d" },

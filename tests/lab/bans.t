@@ -110,7 +110,7 @@ mxdp -q ban $REMOTE4B for 1h
 mxdp -q ban $REMOTE6B for 1h reason 'its whole /64'
 still() { t "$1: still banned" eval "! hears $REMOTE4B $MX4 && ! hears $REMOTE6B $MX6 && [ \"\$(bans)\" = 2 ]"; }
 t 'reload' mxdp reload; still reload
-t 'a list that needs larger tables' eval 'awk "BEGIN { for (i = 0; i < 60000; i++) printf \"%d.%d.%d.0/24\n\", 20 + i % 100, i / 100 % 250, i * 7 % 250 }" | sort -u >"$LAB_DIR/mxdp/many.txt" && mxdp list many file "$LAB_DIR/mxdp/many.txt" && mxdp block @many'
+t 'a list that needs larger tables' eval 'awk "BEGIN { for (i = 0; i < 60000; i++) printf \"%d.%d.%d.0/24\n\", 130 + i % 40, i / 40 % 250, i / 7 % 250 }" | sort -u >"$LAB_DIR/mxdp/many.txt" && mxdp list many file "$LAB_DIR/mxdp/many.txt" && mxdp block @many'
 still 'larger tables'
 t 'another interface' mxdp attach bad0; still 'another interface'
 t 'off the first, on again' eval 'mxdp detach wan0 && mxdp attach wan0'; still 'another attach'

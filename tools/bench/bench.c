@@ -43,6 +43,7 @@ struct row {
 	unsigned int prefixes;
 	unsigned int expect;
 	const char *limit; /* what `allow smtp` says of how much */
+	unsigned int bans; /* of single addresses, of the same family */
 };
 
 static const struct row rows[] = {
@@ -59,6 +60,12 @@ static const struct row rows[] = {
 	{ "SYN to an open port, 1M prefixes and a rate limit", 120, 4, 0x02, 25, VARY_SOURCE, 0, 1000000, 2, "limit 30/min" },
 	{ "SYN to an open port, rate and connections", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2, "limit 30/min connections 20" },
 	{ "SYN to an open port, a rate limit, IPv6", 0, 6, 0x02, 25, VARY_SOURCE, 0, 0, 2, "limit 30/min" },
+	{ "SYN to an open port, 1 ban", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2, .bans = 1 },
+	{ "SYN to an open port, 100k bans", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2, .bans = 100000 },
+	{ "SYN to an open port, 100k bans, IPv6", 0, 6, 0x02, 25, VARY_SOURCE, 0, 0, 2, .bans = 100000 },
+	{ "SYN to an open port, 1M bans", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2, .bans = 1000000 },
+	{ "plain segment on a good lease, 64k connections, 1M bans", 0, 4, 0x10, 25, VARY_FLOW, 65536, 0, 2, .bans = 1000000 },
+	{ "packet of a banned source, 100k bans", 0, 4, 0x02, 25, VARY_NOTHING, 0, 0, 1, .bans = 100000 },
 	{ "segment of no connection (tracker asked)", 0, 4, 0x10, 25, VARY_NOTHING, 0, 0, 1 },
 };
 
@@ -171,6 +178,44 @@ static void *map_memory(struct bpf_map *m)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* As the loader does it: five to a line. */
+static uint32_t ban_lines(const struct row *r)
+{
+	return r->bans / 5 + 64;
+}
+
+struct bans {
+	struct mxdp_ban_line *line;
+	struct mxdp_banned *record;
+	struct mxdp_ban_head *head;
+};
+#define BAN_LINE(t, n) (&((struct bans *)(t))->line[n])
+#define BAN_RECORD(t, i) (&((struct bans *)(t))->record[i])
+#define BAN_HEAD(t) (((struct bans *)(t))->head)
+#include <mxdp/ban_put.h>
+
+/* The last one is the source of packets that vary in nothing. */
+static void make_bans(struct bench_bpf *s, const struct row *r)
+{
+	struct bans b = { map_memory(s->maps.bans), map_memory(s->maps.banned), map_memory(s->maps.data_bans) };
+	struct mxdp_state *state = map_memory(s->maps.data_state);
+
+	if (!b.line || !b.record || !b.head || !state)
+		exit(3);
+	for (unsigned int i = 0; i < r->bans; i++) {
+		struct mxdp_ban_new n = { .key = { .family = r->family == 6, .len = r->family == 6 ? 64 : 32 }, .owner = 1,
+					  .expires_ns = MXDP_BAN_FOREVER_NS };
+
+		n.key.lo = i + 1 < r->bans ? random32() : 0xc6336407; /* 198.51.100.7 */
+		if (r->family == 6)
+			n.key.hi = (uint64_t)random32() << 32 | random32();
+		mxdp_ban_mask(&n.key);
+		if (mxdp_ban_put(&b, &n, ban_lines(r)) < 0)
+			exit(3);
+		state->bans = 1;
+	}
+}
+
 static struct bench_bpf *load(const struct row *r)
 {
 	struct bench_bpf *s = bench_bpf__open();
@@ -180,7 +225,7 @@ static struct bench_bpf *load(const struct row *r)
 	union mxdp_line *trie;
 	uint32_t lines = power_of_two(r->flows) / 4;
 	struct mxdp_cfg cfg = { .lease_key = { 0x243f6a8885a308d3ULL, 0x13198a2e03707344ULL }, .probe_key = 1, .tick_shift = 8,
-				.frags = 1, .test_clock = 1 };
+				.frags = 1, .test_clock = 1, .ban_lines = ban_lines(r) };
 
 	if (!s || make_image(&img, r))
 		exit(3);
@@ -192,6 +237,8 @@ static struct bench_bpf *load(const struct row *r)
 	s->rodata->flow_mask = r->flows ? r->flows - 1 : 0;
 	bpf_map__set_max_entries(s->maps.lease, lines);
 	bpf_map__set_max_entries(s->maps.conns, MXDP_CONN_LINES(lines));
+	bpf_map__set_max_entries(s->maps.bans, ban_lines(r));
+	bpf_map__set_max_entries(s->maps.banned, ban_lines(r) * MXDP_BAN_WAYS);
 	bpf_map__set_max_entries(s->maps.trie, power_of_two(img.nlines + 2));
 	if (bench_bpf__load(s)) {
 		fputs("bench: the programs do not load: root, and a kernel with BPF?\n", stderr);
@@ -206,6 +253,7 @@ static struct bench_bpf *load(const struct row *r)
 	image_place_bank(&img, 2, 2, &banks[0]);
 	state->epoch = 2;
 	image_free(&img);
+	make_bans(s, r);
 	return s;
 }
 
