@@ -98,7 +98,7 @@ static struct rules everything(void)
 	sh("echo 'allow imaps from @drop comment \"with # in it\"' >%s/conf.d/a.conf", dir);
 	sh("printf '198.51.100.0/24 ; odd\\n2001:db8::/32\\n' >%s/lists/drop.txt", dir);
 	r = load("interface wan0 mode auto\ndefault deny\nobserve\nadmin ssh from 192.0.2.0/24 2001:db8:1::/48\n"
-		 "list drop file lists/drop.txt min 1 max 10\nlist office 203.0.113.0/24\nallow smtp, 587, 1000-1999 from @office any\n"
+		 "list drop file lists/drop.txt cover yes min 1 max 10\nlist office 203.0.113.0/24\nallow smtp, 587, 1000-1999 from @office any\n"
 		 "block @drop # why\nexempt 192.0.2.10\ntrack socket leases 1M\n");
 	/* said with --runtime: it stands in no file, and a list may hold more than its file */
 	free(r.v[2].at.file);
@@ -201,7 +201,7 @@ static void a_large_list_that_did_not_change_is_stored_once(void **s)
 
 	(void)s;
 	sh("seq 1 20000 | awk '{ printf \"10.%%d.%%d.0/24\\n\", $1 / 250, $1 %% 250 }' >%s/big.txt", dir);
-	r = load("default deny\nlist big file big.txt\nblock @big\n");
+	r = load("default deny\nlist big file big.txt private yes\nblock @big\n");
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(history_add(&keep, &(struct kept){ .at = i }, &r, conf, &diag), 0);
 	r.lists[0].n--;
