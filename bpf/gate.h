@@ -13,7 +13,7 @@
 
 #include <mxdp/source.h>
 
-#define GATE_TIME ((1ULL << MXDP_GATE_TIME_BITS) - 1)
+#define GATE_TAG ((1ULL << MXDP_GATE_TAG_BITS) - 1)
 #define GATE_TRIES 4 /* against other CPUs that move the same word; who loses so often came too often */
 
 #define SALT_SYN 0
@@ -26,41 +26,52 @@ static __always_inline struct mxdp_words *gate_line(__u64 hash)
 	return bpf_map_lookup_elem(&gates, &i);
 }
 
-/* All ones if a < b, else 0; both below 2^63. Without a branch: there is nothing to guess in a line of strangers. */
-static __always_inline __u64 below(__u64 a, __u64 b)
+/* Puts the source's next SYN one spacing behind `due`. False: another CPU was quicker. */
+static __always_inline bool gate_move(__u64 *word, __u64 was, __u64 now, __u64 due, __u64 spacing, __u64 tag)
 {
-	return (__s64)(a - b) >> 63;
+	return __sync_val_compare_and_swap(word, was, now + ((due + spacing) << MXDP_GATE_TAG_BITS) + tag) == was;
 }
 
 /*
  * One more from the source of `hash`: may it come? `ahead` is how far the words of any limit may be ahead; `look`: only
- * asks. Two CPUs that know nothing of a source choose the same free word, so that one of them sees what the other wrote.
+ * asks. Two CPUs that know nothing of a source choose the same word, so that one of them sees what the other wrote.
+ *
+ * With the time in the upper bits its difference to the clock comes round by itself, and as a number with a sign it is what
+ * words are chosen by: what has passed before what is to come. The choice has no branch, for there is nothing to guess in
+ * a line of strangers; the place of a word stands in the lowest bits of what is compared, sixteen times less of it so that
+ * no difference can overflow.
  */
 static __always_inline bool gate_take(struct mxdp_words *line, __u64 hash, __u64 jiffies, __u64 spacing, __u64 slack,
 				      __u64 ahead, bool look)
 {
-	__u64 now = jiffies * MXDP_LIMIT_STEPS & GATE_TIME, tag = hash >> MXDP_GATE_TIME_BITS;
+	__u64 now = jiffies * MXDP_LIMIT_STEPS << MXDP_GATE_TAG_BITS, tag = hash >> (64 - MXDP_GATE_TAG_BITS);
+	__s64 beyond = (ahead + 1) << MXDP_GATE_TAG_BITS;
 
 	for (int try = 0; try < GATE_TRIES; try++) {
-		__u64 least = ~0ULL >> 1, was = 0, due = 0, pick = 0;
+		__s64 least = 1LL << 62;
+		bool again = false;
 
-		/* its own word, or the first that is free, or the one that will be next */
-		for (__u64 i = 0; i < 8; i++) {
-			__u64 w = *(volatile __u64 *)&line->word[i], d = (w - now) & GATE_TIME, own, rank, better;
+		for (__u32 i = 0; i < 8; i++) {
+			__u64 w = *(volatile __u64 *)&line->word[i];
+			__s64 e = w - now, key;
 
-			d &= below(d, ahead + 1);
-			own = below((w >> MXDP_GATE_TIME_BITS) ^ tag, 1) & below(0, d);
-			rank = (d + 1) & ~own;
-			better = below(rank, least);
-			least = (least & ~better) | (rank & better);
-			was = (was & ~better) | (w & better);
-			pick = (pick & ~better) | (i & better);
-			due = (due & ~better) | (d & own & better);
+			e &= (e - beyond) >> 63; /* further ahead than any: free, as if it were due now */
+			if (unlikely(!((w ^ tag) & GATE_TAG))) {
+				__u64 due = e < 0 ? 0 : e >> MXDP_GATE_TAG_BITS;
+
+				if (due > slack)
+					return false;
+				if (look || gate_move(&line->word[i], w, now, due, spacing, tag))
+					return true;
+				again = true;
+				break;
+			}
+			key = (e >> 4 & ~7LL) | i;
+			least ^= (least ^ key) & ((key - least) >> 63);
 		}
-		if (due > slack)
-			return false;
-		if (look || __sync_val_compare_and_swap(&line->word[pick & 7], was,
-							tag << MXDP_GATE_TIME_BITS | ((now + due + spacing) & GATE_TIME)) == was)
+		if (again)
+			continue;
+		if (look || gate_move(&line->word[least & 7], *(volatile __u64 *)&line->word[least & 7], now, 0, spacing, tag))
 			return true;
 	}
 	return false;

@@ -100,14 +100,14 @@ uint64_t dp_limit_open(const struct dp_limits *l, unsigned int number, const str
 
 bool dp_limit_held(const struct dp_limits *l, unsigned int number, const struct prefix *host)
 {
-	uint64_t hash = hash_of(l, number, host), mask = (1ULL << MXDP_GATE_TIME_BITS) - 1;
-	uint64_t now = l->jiffies * MXDP_LIMIT_STEPS & mask;
+	uint64_t hash = hash_of(l, number, host), tag = hash >> (64 - MXDP_GATE_TAG_BITS);
+	uint64_t now = l->jiffies * MXDP_LIMIT_STEPS << MXDP_GATE_TAG_BITS;
 	const struct mxdp_words *line = &l->gates[(uint32_t)hash & (MXDP_GATE_LINES - 1)];
 
 	for (uint32_t i = 0; l->jiffies && l->v[number].spacing && i < 8; i++) {
-		uint64_t due = (line->word[i] - now) & mask;
+		uint64_t due = (line->word[i] - now) >> MXDP_GATE_TAG_BITS;
 
-		if (line->word[i] >> MXDP_GATE_TIME_BITS == hash >> MXDP_GATE_TIME_BITS && due <= l->ahead && due > l->v[number].slack)
+		if (((line->word[i] ^ tag) & ((1u << MXDP_GATE_TAG_BITS) - 1)) == 0 && due <= l->ahead && due > l->v[number].slack)
 			return true;
 	}
 	return false;

@@ -190,15 +190,15 @@ struct mxdp_lease_line {
 /*
  * ---- gates: who came how fast. A word is a source under a limit, eight to a line; written by the packet path ----
  *
- *     63      40 39                     0
- *     |   tag   | when its next is due  |    in steps of 1/1024 jiffy, modulo 2^40
+ *     63                    24 23       0
+ *     | when its next is due  |   tag   |    in steps of 1/1024 jiffy, modulo 2^40
  *
  * A time that has passed, or is further ahead than any limit looks (mxdp_bank.ahead), makes a free word. Behind the lines
  * lie the words of all sources together, two sets for the two banks: when the next is due, in steps of 1/2^20 jiffy, whole.
  */
 #define MXDP_GATE_LINES 16384u
 #define MXDP_GATE_ALL (MXDP_GATE_LINES + 2 * MXDP_LIMITS / 8)
-#define MXDP_GATE_TIME_BITS 40
+#define MXDP_GATE_TAG_BITS 24
 #define MXDP_GATE_GLOBAL(bank, number) (MXDP_GATE_LINES + (bank) * (MXDP_LIMITS / 8) + (number) / 8) /* word: number % 8 */
 
 /*

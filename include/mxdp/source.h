@@ -29,8 +29,7 @@ static inline __attribute__((always_inline)) __u64 source_hash(const __u64 key[2
 		h = source_mix(hi ^ key[1]) ^ (lo >> ((128 - l->len6) & 63));
 	}
 	h = source_mix(h ^ key[0]);
-	h = source_mix(h ^ l->id ^ salt);
-	h = source_mix(h ^ key[1]);
+	h = source_mix(h ^ l->id ^ salt ^ key[1]);
 	return h ^ h >> 32;
 }
 

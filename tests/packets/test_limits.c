@@ -278,7 +278,7 @@ static void times_beyond_every_limit_are_free(void **state)
 	assert_int_equal(passed("198.51.100.1", 587, 30), 24);
 	for (unsigned int i = 0; i < MXDP_GATE_LINES; i++)
 		for (unsigned int k = 0; k < 8; k++)
-			g->gates[i].word[k] = 0xabcdef0000000000ull | ((g->state->test_jiffies + 80000 * ticks_per_second()) * 1024 & 0xffffffffffull);
+			g->gates[i].word[k] = 0xabcdef | (g->state->test_jiffies + 80000 * ticks_per_second()) * 1024 << 24;
 	rig_policy(g, "default deny\nallow submission limit 5/min\n");
 	assert_int_equal(passed("198.51.100.1", 587, 30), 5);
 }
