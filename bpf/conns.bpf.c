@@ -13,6 +13,9 @@
  * Counted are sockets that a listener got: established, fin-wait-1, fin-wait-2,
  * close-wait, last-ack and closing, until the kernel lets go of them. What it
  * keeps in their place in TIME_WAIT is no socket any more.
+ *
+ * `over ban` is judged here, by connections that were made: nobody can be
+ * banned by SYNs that others forge in his name.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>
@@ -21,8 +24,12 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 #include <mxdp/abi.h>
-#include <mxdp/source.h>
+#include <mxdp/bans.h>
 #include "maps.h"
+#include "clock.h"
+#include "trial.h"
+#include "words.h"
+#include "ban_insert.h"
 
 /* What policy.h wants to know of a packet */
 struct pkt {
@@ -177,8 +184,25 @@ __noinline __u32 limit_met(__u64 hi, __u64 lo, __u32 is_ip6, __u32 port, __u32 b
 	return cell >> MXDP_CELL_LIMIT_SHIFT;
 }
 
-/* Counts the socket for one bank, unless it is counted there. `as`: the same socket, as the helpers want it. */
-static __always_inline void open_for(const struct sock_common *sk, void *as, const struct pkt *p, __u32 bank)
+/* Is this connection one too many, of a source that is banned for that? Asked once for each that is made. */
+static __always_inline bool too_many(const struct mxdp_bank *b, __u32 bank, const struct mxdp_limit *l, __u64 hash)
+{
+	struct mxdp_words *line = gate_line(hash);
+
+	if (l->connections && conns_held(hash, conns_half(bank)) > l->connections)
+		return true;
+	return l->spacing && line && !gate_take(line, hash, clock_jiffies(), l->spacing, l->slack, b->ahead, false);
+}
+
+static __always_inline bool in_force(__u32 bank)
+{
+	__u32 epoch = *(volatile __u32 *)&state.epoch;
+
+	return ((epoch + trial_over(epoch)) & 1) == (bank & 1);
+}
+
+/* Counts the socket for one bank, unless it is counted there. `as`: the same socket, as the helpers want it; `made`: now. */
+static __always_inline void open_for(const struct sock_common *sk, void *as, const struct pkt *p, __u32 bank, bool made)
 {
 	const struct mxdp_bank *b = &banks[bank & 1];
 	__u32 gen = *(volatile __u32 *)&b->conns, number, word;
@@ -190,7 +214,7 @@ static __always_inline void open_for(const struct sock_common *sk, void *as, con
 		return;
 	number = limit_met(p->src_hi, p->src_lo, p->family, sk->skc_num, bank);
 	l = &b->limit[number & (MXDP_LIMITS - 1)];
-	if (!number || !l->connections)
+	if (!number || (!l->connections && l->over != MXDP_OVER_BAN))
 		return;
 	o = bpf_sk_storage_get(&opened, as, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!o) {
@@ -199,12 +223,14 @@ static __always_inline void open_for(const struct sock_common *sk, void *as, con
 	}
 	if (o->gen[bank & 1] == gen)
 		return;
-	hash = source_hash(state.limit_key, l, p->family, p->src_hi, p->src_lo, 0);
-	word = count_open(hash, bank);
-	if (word == NOWHERE)
+	hash = source_hash(state.limit_key, l, p->family, p->src_hi, p->src_lo);
+	word = l->connections ? count_open(hash, bank) : NOWHERE;
+	if (word == NOWHERE && l->connections)
 		count_lost();
 	o->word[bank & 1] = word;
 	o->gen[bank & 1] = gen;
+	if (made && l->over == MXDP_OVER_BAN && !(b->flags & MXDP_BANK_OBSERVE) && in_force(bank) && too_many(b, bank, l, hash))
+		ban_source(p->family, p->src_hi, p->src_lo, p->family ? l->len6 : l->len4, l->ban_seconds);
 }
 
 static __always_inline void closed_for(struct opened *o, __u32 bank)
@@ -224,8 +250,8 @@ static __always_inline int hear_change(struct sock *sk, int from, int to)
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (from == SYN_RECV && to == ESTABLISHED && is_ours(&sk->__sk_common) && peer_of(&sk->__sk_common, &p)) {
-		open_for(&sk->__sk_common, sk, &p, 0);
-		open_for(&sk->__sk_common, sk, &p, 1);
+		open_for(&sk->__sk_common, sk, &p, 0, true);
+		open_for(&sk->__sk_common, sk, &p, 1, true);
 	} else if (to == CLOSE) {
 		o = bpf_sk_storage_get(&opened, sk, 0, 0);
 		if (o) {
@@ -277,7 +303,7 @@ int mxdp_seed(struct bpf_iter__tcp *ctx)
 	if (port >= FIRST_OWN_PORT && !(listening[port / 64 & 1023] >> (port & 63) & 1))
 		return 0;
 	if (peer_of(sk, &p))
-		open_for(sk, sk, &p, hear.bank);
+		open_for(sk, sk, &p, hear.bank, false);
 	return 0;
 }
 

@@ -801,6 +801,7 @@ static int generation_share(const struct datapath *dp, struct dp_generation *g, 
 	struct dp_view v = {};
 	int err = share_fd(&g->state_fd, dp->now.state_fd) ?: share_fd(&g->banks_fd, dp->now.banks_fd) ?:
 		  share_fd(&g->trie_fd, dp->now.trie_fd) ?: share_fd(&g->lease_fd, dp->now.lease_fd) ?:
+		  share_fd(&g->gates_fd, dp->now.gates_fd) ?: share_fd(&g->conns_fd, dp->now.conns_fd) ?:
 		  share_fd(&g->ban_head_fd, dp->now.ban_head_fd) ?: share_fd(&g->ban_texts_fd, dp->now.ban_texts_fd) ?:
 		  view_map(&v, g->state_fd, 0, DP_PAGE, true);
 
@@ -822,12 +823,13 @@ static int pin_again(struct datapath *dp, const char *name, struct diag *d)
 
 static int pin_all(struct datapath *dp, const struct dp_generation *g, struct diag *d)
 {
-	static const char *const same[] = { "state", "banks", "trie", "lease", "frozen0", "frozen1", "services0", "services1" };
+	static const char *const same[] = { "state", "banks", "trie", "lease", "gates", "conns",
+					    "frozen0", "frozen1", "services0", "services1" };
 	int err = bans_pin(dp, g, d);
 
 	for (size_t i = 0; !err && i < sizeof(same) / sizeof(*same); i++)
 		err = pin_again(dp, same[i], d);
-	return err;
+	return err ?: conns_share(dp, g, d);
 }
 
 /* head.used is of both tables while there are two, and too high for a while when we are killed: never too low. */

@@ -72,13 +72,17 @@ static int skel_open(struct conns_bpf **out, const struct dp_generation *g, int 
 		return -errno;
 	skel->rodata->cfg.lease_mask = g->lease_lines - 1;
 	skel->rodata->cfg.tick_shift = tick_shift();
+	skel->rodata->cfg.ban_lines = g->ban_lines;
 	skel->rodata->hear.bank = bank;
 	bpf_map__set_autocreate(skel->maps.lease, false);
 	bpf_map__set_autocreate(skel->maps.counters, false);
 	bpf_map__set_autocreate(skel->maps.ports, false);
+	bpf_map__set_autocreate(skel->maps.ban_texts, false);
 	err = netns_cookie((uint64_t *)&skel->rodata->hear.netns) ?: bpf_map__reuse_fd(skel->maps.data_state, g->state_fd) ?:
 	      bpf_map__reuse_fd(skel->maps.bss, g->banks_fd) ?: bpf_map__reuse_fd(skel->maps.trie, g->trie_fd) ?:
-	      bpf_map__reuse_fd(skel->maps.gates, g->gates_fd) ?: bpf_map__reuse_fd(skel->maps.conns, g->conns_fd);
+	      bpf_map__reuse_fd(skel->maps.gates, g->gates_fd) ?: bpf_map__reuse_fd(skel->maps.conns, g->conns_fd) ?:
+	      bpf_map__reuse_fd(skel->maps.bans, g->bans_fd) ?: bpf_map__reuse_fd(skel->maps.banned, g->banned_fd) ?:
+	      bpf_map__reuse_fd(skel->maps.data_bans, g->ban_head_fd);
 	if (!err && opened_fd >= 0)
 		err = bpf_map__reuse_fd(skel->maps.opened, opened_fd);
 	return err;
@@ -165,6 +169,17 @@ static int hear_on(struct datapath *dp, const struct dp_generation *g, const cha
 	if (!err)
 		hear_tidy(dp, dir, build);
 	return err;
+}
+
+int conns_share(struct datapath *dp, const struct dp_generation *g, struct diag *d)
+{
+	__cleanup_close int fd = opened_get(dp, "now", d);
+	int err;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	err = pin_mkdir(dp, "next/hear", d) ?: pin_put(dp, fd, "next/hear/opened", d);
+	return err ?: hear_on(dp, g, "next", d);
 }
 
 /* ---- the sockets that are there ---- */

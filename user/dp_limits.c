@@ -82,7 +82,7 @@ static uint64_t hash_of(const struct dp_limits *l, unsigned int number, const st
 	bool ip6 = host->family == 6;
 
 	return source_hash(l->key, &l->v[number], ip6, ip6 ? be64(host->addr, 8) : 0,
-			   ip6 ? be64(host->addr + 8, 8) : be64(host->addr, 4), 0);
+			   ip6 ? be64(host->addr + 8, 8) : be64(host->addr, 4));
 }
 
 uint64_t dp_limit_open(const struct dp_limits *l, unsigned int number, const struct prefix *host)

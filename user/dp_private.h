@@ -377,6 +377,8 @@ uint8_t tick_shift(void);
 int conns_quiet(const struct dp_generation *g, uint32_t bank, struct diag *d);
 /* The filled bank of `epoch` is counted for, if its rules ask for that, and the sockets that are there are in the count. */
 int conns_begin(struct datapath *dp, const struct dp_generation *g, const char *dir, uint32_t epoch, struct diag *d);
+/* For a generation in `next` that shares the banks and the count of `now`: its own programs, on the same memory of sockets. */
+int conns_share(struct datapath *dp, const struct dp_generation *g, struct diag *d);
 /* After the flip: when neither bank needs them, the programs go. */
 void conns_end(struct datapath *dp);
 

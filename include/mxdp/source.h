@@ -13,11 +13,10 @@ static inline __attribute__((always_inline)) __u64 source_mix(__u64 x)
 }
 
 /*
- * Keyed, so that nobody outside can choose who shares a line with whom. Addresses in host order; IPv4 in `lo`. `salt`
- * keeps apart what is counted of the same source for two ends.
+ * Keyed, so that nobody outside can choose who shares a line with whom. Addresses in host order; IPv4 in `lo`.
  */
 static inline __attribute__((always_inline)) __u64 source_hash(const __u64 key[2], const struct mxdp_limit *l, int is_ip6,
-							       __u64 hi, __u64 lo, __u64 salt)
+							       __u64 hi, __u64 lo)
 {
 	__u64 h;
 
@@ -29,7 +28,7 @@ static inline __attribute__((always_inline)) __u64 source_hash(const __u64 key[2
 		h = source_mix(hi ^ key[1]) ^ (lo >> ((128 - l->len6) & 63));
 	}
 	h = source_mix(h ^ key[0]);
-	h = source_mix(h ^ l->id ^ salt ^ key[1]);
+	h = source_mix(h ^ l->id ^ key[1]);
 	return h ^ h >> 32;
 }
 

@@ -99,6 +99,34 @@ t 'detach' mxdp -q detach --all
 t 'attach' mxdp -q apply --force
 exact 'what was open before the attach is counted'
 
+# ---- bans: by connections that were made, and not by SYNs that anybody can forge ----
+
+t 'a ban is put in force' put 'allow 7001, 7002 limit 5/min over ban 4s'
+inject remote to="$LAB_MAC_WAN" src=192.0.2.104 dst=$MX4 dport=7001 flags=S count=300 rate=3000 >/dev/null
+t '300 forged SYNs ban nobody' try -b 192.0.2.104 1 $MX4 7001
+for f in 4 6; do
+	if [ $f = 4 ]; then from=192.0.2.105 to=$MX4 beside=192.0.2.106; else from=2001:db8:1:5::1 to=$MX6 beside=2001:db8:1:6::1; fi
+	t "IPv$f: five connections" try -b $from 5 $to 7001
+	not_t "IPv$f: the sixth is one too many" try -b $from 2 $to 7002
+	not_t "IPv$f: ... and then nothing goes, at another port neither" try -b $from 1 $to 7003
+	t "IPv$f: beside it nobody is banned" try -b $beside 1 $to 7001
+	t "IPv$f: the ban ends by itself" within 8 try -b $from 1 $to 7003
+done
+t 'many connections' put 'allow 7001, 7002 connections 6 over ban 4s'
+spawn remote "$LAB_BIN/talk" hold -b 192.0.2.107 -e 50 -s "$LAB_DIR/e" 6 $MX4 7001; e=$LAB_PID
+within 5 eval "[ \"\$(stat_of $LAB_DIR/e messages)\" -gt 20 ]"
+at=$(stat_of "$LAB_DIR/e" messages)
+t 'six may be open, and talk' within 5 eval "[ \"\$(stat_of $LAB_DIR/e messages)\" -gt $((at + 50)) ]"
+not_t 'the seventh is one too many' try -b 192.0.2.107 2 $MX4 7001
+sleep 0.3
+at=$(stat_of "$LAB_DIR/e" messages)
+sleep 1
+same '... and silences the other six' "$at" "$(stat_of "$LAB_DIR/e" messages)"
+t 'for as long as the ban' within 8 eval "[ \"\$(stat_of $LAB_DIR/e messages)\" -gt $at ]"
+ends "$e"
+t 'nobody is banned while the rules only observe' put observe 'allow 7001, 7002 limit 5/min over ban 4s'
+t '... whatever comes' try -b 192.0.2.108 15 $MX4 7001
+
 # ---- floods of real handshakes, with everything happening at once ----
 
 t 'a higher number' put 'allow 7001, 7002 connections 400'

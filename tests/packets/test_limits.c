@@ -334,7 +334,7 @@ static void hold(const char *from, const struct mxdp_limit *l, unsigned int skip
 		inet_pton(AF_INET, from, a);
 		lo = (uint32_t)a[0] << 24 | a[1] << 16 | a[2] << 8 | a[3];
 	}
-	hash = source_hash(g->state->limit_key, l, strchr(from, ':') != NULL, hi, lo, 0);
+	hash = source_hash(g->state->limit_key, l, strchr(from, ':') != NULL, hi, lo);
 	for (unsigned int i = 0;; i++) {
 		line = half + ((hash + i / 8) & (g->lease_lines - 1));
 		if (i < skip) {
