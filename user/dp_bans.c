@@ -112,9 +112,9 @@ static int tables_make(struct dp_generation *g, uint32_t lines, struct diag *d)
 	return g->banned_fd < 0 ? g->banned_fd : 0;
 }
 
-static int tables_begin(struct dp_generation *g, struct diag *d)
+static int tables_begin(struct dp_generation *g, uint32_t lines, struct diag *d)
 {
-	int err = tables_make(g, DP_BAN_LINES(DP_BANS), d);
+	int err = tables_make(g, lines, d);
 
 	if (err)
 		return err;
@@ -137,8 +137,12 @@ static int share_fd(int *to, int from)
 
 int bans_make(const struct datapath *dp, struct dp_generation *g, struct diag *d)
 {
-	if (!dp->have)
-		return tables_begin(g, d);
+	if (!dp->have) {
+		uint32_t lines = dp->other ? other_ban_room(dp) / MXDP_BAN_WAYS : 0;
+
+		return tables_begin(g, lines < DP_BAN_LINES(DP_BANS) ? DP_BAN_LINES(DP_BANS) :
+				       lines > DP_MAX_BAN_LINES ? DP_MAX_BAN_LINES : lines, d);
+	}
 	g->ban_lines = dp->now.ban_lines;
 	return share_fd(&g->bans_fd, dp->now.bans_fd) ?: share_fd(&g->banned_fd, dp->now.banned_fd) ?:
 	       share_fd(&g->ban_head_fd, dp->now.ban_head_fd) ?: share_fd(&g->ban_texts_fd, dp->now.ban_texts_fd);
@@ -795,6 +799,43 @@ static void uncount_one(struct dp_bans *t, struct mxdp_ban_line *l, uint32_t way
 	mxdp_ban_count(head_of(t), r->family, r->len, -1);
 }
 
+static int receive(struct dp_bans *t, const struct ban *b, struct diag *d)
+{
+	struct mxdp_ban_new n;
+	struct mxdp_banned *is;
+	int err = new_of(t, b, true, &n, d), said;
+
+	if (err)
+		return err;
+	said = mxdp_ban_put(t, &n, t->nlines);
+	if (said != MXDP_BAN_MADE)
+		return said < 0 ? -ENOSPC : 0;
+	is = t->records.last;
+	is->made_s = t->now_ns / MXDP_BAN_SECOND_NS - b->age_s;
+	__atomic_fetch_add(&is->hits, b->hits, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int bans_receive(struct datapath *dp, const struct dp_generation *g, struct diag *d)
+{
+	struct dp_bans t = { .dp = dp, .many = true, .writable = true, .now_ns = boottime_ns() };
+	__cleanup_free struct ban *v = NULL;
+	struct diag quiet = {};
+	size_t n = 0, lost = 0;
+	int err = other_bans(dp, &v, &n, d) ?: table_open(&t, g, d);
+
+	for (size_t i = 0; !err && i < n; i++)
+		lost += receive(&t, &v[i], &quiet) != 0;
+	if (lost)
+		diag_warn(d, "%zu of the %zu bans of the other version find no room in this one, and are lost: %s", lost, n,
+			  quiet.n ? quiet.msg[0].text : "too many, or of too many prefix lengths");
+	diag_free(&quiet);
+	table_close(&t);
+	if (!err)
+		bans_note(g);
+	return err;
+}
+
 /* The same tables, but for those of the bans. */
 static int generation_share(const struct datapath *dp, struct dp_generation *g, struct diag *d)
 {
@@ -813,23 +854,28 @@ static int generation_share(const struct datapath *dp, struct dp_generation *g, 
 	return err;
 }
 
-static int pin_again(struct datapath *dp, const char *name, struct diag *d)
+/* What is pinned in `now` and not yet in its place in `next`: all but the programs, which are loaded on the new tables. */
+static int pin_again(struct datapath *dp, struct diag *d)
 {
-	__cleanup_free char *from = xasprintf("now/%s", name), *to = xasprintf("next/%s", name);
-	__cleanup_close int fd = pin_get(dp, from, d);
+	__cleanup_free char (*name)[IFNAMSIZ] = NULL;
+	size_t n;
+	int err = pin_names(dp, "now", &name, &n);
 
-	return fd < 0 ? fd : pin_put(dp, fd, to, d);
+	for (size_t i = 0; !err && i < n; i++) {
+		__cleanup_free char *from = xasprintf("now/%s", name[i]), *to = xasprintf("next/%s", name[i]);
+		__cleanup_close int fd = -1;
+
+		if (!strcmp(name[i], "prog") || !strcmp(name[i], "hear") || pin_exists(dp, to))
+			continue;
+		fd = pin_get(dp, from, d);
+		err = fd < 0 ? fd : pin_put(dp, fd, to, d);
+	}
+	return err;
 }
 
 static int pin_all(struct datapath *dp, const struct dp_generation *g, struct diag *d)
 {
-	static const char *const same[] = { "state", "banks", "trie", "lease", "gates", "conns",
-					    "frozen0", "frozen1", "services0", "services1" };
-	int err = bans_pin(dp, g, d);
-
-	for (size_t i = 0; !err && i < sizeof(same) / sizeof(*same); i++)
-		err = pin_again(dp, same[i], d);
-	return err ?: conns_share(dp, g, d);
+	return bans_pin(dp, g, d) ?: pin_again(dp, d) ?: conns_share(dp, g, d);
 }
 
 /* head.used is of both tables while there are two, and too high for a while when we are killed: never too low. */

@@ -257,6 +257,8 @@ int classes_say(struct dp_classes *w, const struct prefix *p, bool *protected, b
 int bans_make(const struct datapath *dp, struct dp_generation *g, struct diag *d);
 int bans_open(struct datapath *dp, struct dp_generation *g, struct diag *d);
 int bans_pin(const struct datapath *dp, const struct dp_generation *g, struct diag *d);
+/* Takes over what another version bans, into g; more than once does no harm. What finds no room is said. */
+int bans_receive(struct datapath *dp, const struct dp_generation *g, struct diag *d);
 /* Says in g's state whether there are bans; after the swap, for automatic ones come at any time. */
 void bans_note(const struct dp_generation *g);
 
@@ -324,6 +326,9 @@ void other_close(struct datapath *dp);
 uint32_t other_epoch(const struct datapath *dp);
 uint64_t other_probe_key(const struct datapath *dp); /* 0: not known */
 int other_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d);
+/* The bans that hold there, malloc'd; and how many there is room for. */
+int other_bans(const struct datapath *dp, struct ban **v, size_t *n, struct diag *d);
+uint32_t other_ban_room(const struct datapath *dp);
 /* dp_change_allowed() for it. */
 int other_change_allowed(const struct datapath *dp, struct diag *d);
 /* The trial of a first policy is over: there, nothing is filtered any more. */

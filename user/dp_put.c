@@ -504,6 +504,12 @@ int generation_swap(struct datapath *dp, struct diag *d)
 	return err;
 }
 
+/* Those that a limit made while programs were loaded and links moved. */
+static int late_bans(struct datapath *dp, struct dp_generation *g, struct diag *d)
+{
+	return dp->other ? bans_receive(dp, g, d) : 0;
+}
+
 static int generation_replace(struct datapath *dp, struct dp_generation *g, const struct put *p, uint32_t epoch,
 			      struct diag *d)
 {
@@ -512,12 +518,12 @@ static int generation_replace(struct datapath *dp, struct dp_generation *g, cons
 	if (err || !in_force(dp))
 		return err ?: generation_swap(dp, d);
 	if (dp->other)
-		err = books_begin(dp, d); /* and whatever else outlives a policy and is no rule: dp_takeover.c reads it */
+		err = books_begin(dp, d) ?: bans_receive(dp, g, d);
 	if (err)
 		return err;
 	/* programs take a while to load: the time counts from here */
-	err = recycle_all(dp, p->img, d) ?: replace_all(dp, g, d) ?: trial_mark(g->state, epoch, p->seconds, false, d) ?:
-	      generation_swap(dp, d);
+	err = recycle_all(dp, p->img, d) ?: replace_all(dp, g, d) ?: late_bans(dp, g, d) ?:
+	      trial_mark(g->state, epoch, p->seconds, false, d) ?: generation_swap(dp, d);
 	if (err)
 		replace_undo(dp, d);
 	return err;

@@ -102,6 +102,30 @@ static int read_line(struct layout *l, bool said[NFIELDS], const char *line, siz
 	return read_field(l, said, line, nkey, value, n);
 }
 
+/* All of it, or nothing of it. */
+static bool bans_fit(const struct layout *l)
+{
+	const struct {
+		uint32_t at, bytes, size;
+	} part[] = {
+		{ l->ban_hi, 8, l->ban_size }, { l->ban_lo, 8, l->ban_size }, { l->ban_expires, 8, l->ban_size },
+		{ l->ban_hits, 8, l->ban_size }, { l->ban_made, 4, l->ban_size }, { l->ban_owner, 2, l->ban_size },
+		{ l->ban_reason, 2, l->ban_size }, { l->ban_ports, 2, l->ban_size }, { l->ban_len, 1, l->ban_size },
+		{ l->ban_family, 1, l->ban_size }, { l->text_kind, 1, l->text_size }, { l->text_len, 1, l->text_size },
+		{ l->text_text, 1, l->text_size },
+	};
+
+	if (l->ban_size == LAYOUT_NONE)
+		return true;
+	if (l->text_size == LAYOUT_NONE || l->ban_size % 8 || l->text_size % 8 || l->ban_ignored_bit == LAYOUT_NONE ||
+	    l->ban_tag_shift == LAYOUT_NONE || l->ban_claim == LAYOUT_NONE)
+		return false;
+	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++)
+		if (part[i].at == LAYOUT_NONE || part[i].at % part[i].bytes || part[i].at + part[i].bytes > part[i].size)
+			return false;
+	return true;
+}
+
 /* Is every count inside its element, and every cell inside its row? */
 static bool fits(const struct layout *l)
 {
@@ -124,6 +148,8 @@ static bool fits(const struct layout *l)
 	    (l->state_revert_at != LAYOUT_NONE && (l->state_revert_at % 8 || l->state_revert_shift == LAYOUT_NONE)))
 		return false;
 	if (l->services_key + (uint64_t)l->services_key_size > l->services_stride || l->services_named >= l->services_stride)
+		return false;
+	if (!bans_fit(l))
 		return false;
 	if (l->made_at == LAYOUT_NONE)
 		return true;

@@ -25,7 +25,12 @@
  * The cell of a count is service * service_cells + family * family_cells + observed * observed_cells + reason.
  * moved: for each service, what belongs to service 0.
  * ports: ROWS rows of 65536 elements, by port. knocked4, knocked6: dropped besides, and to be added to service 0 under
- * knocked_reason. tail: made_entries entries about programs from tail byte made_at on.
+ * knocked_reason.
+ * bans: the maps now/banned, a record for each 64-bit word of now/bans, and now/bantexts, which records name by number. A
+ * record holds where its word, but for the ignored bit, is neither 0 nor has the tag of a claim, and its time has not come
+ * (CLOCK_BOOTTIME; ~0 never). hi, lo: the address in host order. Kinds of texts: 1 owner, 2 reason, 3 ports as pairs of
+ * 16 bits, len of them.
+ * tail: made_entries entries about programs from tail byte made_at on.
  */
 #define LAYOUT_FIELDS(X) \
 	X(abi, "abi", MXDP_ABI, 0, 99999, false) \
@@ -62,7 +67,25 @@
 	X(made_entries, "made.entries", sizeof(((struct dp_ledger *)0)->made) / sizeof(struct dp_made), 0, 64, true) \
 	X(made_size, "made.size", sizeof(struct dp_made), 5, 4096, true) \
 	X(made_prog, "made.prog", offsetof(struct dp_made, prog_id), 0, 4092, true) \
-	X(made_frags, "made.frags", offsetof(struct dp_made, frags), 0, 4095, true)
+	X(made_frags, "made.frags", offsetof(struct dp_made, frags), 0, 4095, true) \
+	X(ban_size, "bans.size", sizeof(struct mxdp_banned), 40, 4096, true) \
+	X(ban_hi, "bans.hi", offsetof(struct mxdp_banned, hi), 0, 4088, true) \
+	X(ban_lo, "bans.lo", offsetof(struct mxdp_banned, lo), 0, 4088, true) \
+	X(ban_expires, "bans.expires_ns", offsetof(struct mxdp_banned, expires_ns), 0, 4088, true) \
+	X(ban_hits, "bans.hits", offsetof(struct mxdp_banned, hits), 0, 4088, true) \
+	X(ban_made, "bans.made_s", offsetof(struct mxdp_banned, made_s), 0, 4092, true) \
+	X(ban_owner, "bans.owner", offsetof(struct mxdp_banned, owner), 0, 4094, true) \
+	X(ban_reason, "bans.reason", offsetof(struct mxdp_banned, reason), 0, 4094, true) \
+	X(ban_ports, "bans.ports", offsetof(struct mxdp_banned, ports), 0, 4094, true) \
+	X(ban_len, "bans.len", offsetof(struct mxdp_banned, len), 0, 4095, true) \
+	X(ban_family, "bans.family", offsetof(struct mxdp_banned, family), 0, 4095, true) \
+	X(ban_ignored_bit, "bans.word_ignored_bit", 63, 0, 63, true) \
+	X(ban_tag_shift, "bans.word_tag_shift", 32, 0, 63, true) \
+	X(ban_claim, "bans.word_claim", MXDP_BAN_CLAIM, 0, INT32_MAX, true) \
+	X(text_size, "bantexts.size", sizeof(struct mxdp_ban_text), 8, 4096, true) \
+	X(text_kind, "bantexts.kind", offsetof(struct mxdp_ban_text, kind), 0, 4095, true) \
+	X(text_len, "bantexts.len", offsetof(struct mxdp_ban_text, len), 0, 4095, true) \
+	X(text_text, "bantexts.text", offsetof(struct mxdp_ban_text, text), 0, 4095, true)
 
 enum layout_verdict { LAYOUT_UNKNOWN, LAYOUT_PASSES, LAYOUT_DROPS };
 

@@ -44,9 +44,13 @@ struct mxdp_ban_line {
 _Static_assert(sizeof(struct mxdp_ban_line) == 64, "one cache line");
 
 struct mxdp_banned {
+#ifdef MXDP_OTHER_LAYOUT
+	__u64 hits, expires_ns, lo, hi;
+#else
 	__u64 hi, lo;      /* host order, no bits behind the length; IPv4: lo */
 	__u64 expires_ns;  /* CLOCK_BOOTTIME; ~0 for ever */
 	__u64 hits;        /* packets cut; counted by the packet path */
+#endif
 	__u32 made_s;      /* boottime seconds */
 	__u16 owner;       /* numbers of ban_texts[]; owner is never 0 */
 	__u16 reason;      /* 0: none given */

@@ -69,6 +69,8 @@ rules 'interface wan0' 'interface bad0' 'default deny' 'allow 7001' 'admin ssh f
 # ---- up and down ----
 
 t 'a sentence that no file says' one allow 7005 --runtime
+t 'a ban' one ban 198.51.100.77 for 1h source fail2ban reason dictionary
+t 'another' one ban 2001:db8:bad::/48
 epoch=$(epoch)
 before=$(program)
 for round in 1 2; do
@@ -78,6 +80,8 @@ for round in 1 2; do
 	t '... filters on every interface' two status
 	t '... has the rules' two query allow 7001
 	t '... and what was said with --runtime' two query allow 7005
+	t '... and the bans' two query ban 2001:db8:bad::1
+	t '... with what is known of them' eval "two show bans | grep '198.51.100.77 .*fail2ban.*dictionary'"
 	seen=$(knocks)
 	t '... counts on' within 5 eval "[ \$(knocks) -gt $seen ]"
 	t '... an open port answers' talk remote try 1 $MX4 7001
@@ -90,6 +94,7 @@ for round in 1 2; do
 	t "$round: and back" one reload --no-confirm --keep-runtime
 	t '... filters' one status
 	t '... with the same rules' one query allow 7005
+	t '... and bans' one query ban 198.51.100.77
 	holds '... nothing was counted twice or forgotten' "$(knocks) > $seen"
 	before=$(program)
 done

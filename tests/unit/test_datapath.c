@@ -1664,6 +1664,87 @@ static void counts_are_taken_over_and_given_back(void **s)
 	detach_everything();
 }
 
+static size_t bans_of(struct ban **v)
+{
+	struct datapath *dp = open_dp(DP_LOOK);
+	struct dp_bans *bans;
+	size_t n;
+
+	assert_int_equal(dp->now.state->bans, 1);
+	OK(dp_bans_open(&bans, dp, true, &diag));
+	OK(dp_bans_all(bans, v, &n, &diag));
+	OK(dp_bans_close(bans, &diag));
+	dp_close(dp);
+	return n;
+}
+
+static void bans_are_taken_over(void **s)
+{
+	const struct ban made[] = {
+		{ .p = { .family = 4, .len = 32, .addr = { 198, 51, 100, 7 } }, .owner = "hand", .left_ms = -1 },
+		{ .p = { .family = 4, .len = 24, .addr = { 203, 0, 113 } }, .owner = "fail2ban", .reason = "dictionary",
+		  .left_ms = 3600000, .nports = 2, .ports = { { 25, 25 }, { 465, 587 } } },
+		{ .p = { .family = 6, .len = 64, .addr = { 0x20, 1, 0xd, 0xb8, 1, 2, 3, 4 } }, .owner = "hand", .left_ms = -1 },
+		{ .p = { .family = 4, .len = 32, .addr = { 192, 0, 2, 1 } }, .owner = "gone", .left_ms = 1 },
+	};
+	__cleanup_free struct ban *v = NULL;
+	unsigned int found = 0;
+	struct dp_bans *bans;
+	struct datapath *dp;
+	bool again;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	dp = open_dp(DP_BAN);
+	OK(dp_bans_open(&bans, dp, false, &diag));
+	for (size_t i = 0; i < sizeof(made) / sizeof(*made); i++)
+		OK(dp_ban(bans, &made[i], false, &again, &diag));
+	OK(dp_bans_close(bans, &diag));
+	dp_close(dp);
+	usleep(20000);
+	for (unsigned int round = 1; round <= 3; round++) {
+		pretend_other_layout(round & 1 ? "future=1\n" : "future=2\n");
+		take_over(round & 1, 1);
+	}
+	assert_int_equal(bans_of(&v), 3);
+	for (size_t i = 0; i < 3; i++)
+		for (size_t k = 0; k < 3; k++) {
+			if (memcmp(&v[i].p, &made[k].p, sizeof(v[i].p)))
+				continue;
+			found |= 1u << k;
+			assert_string_equal(v[i].owner, made[k].owner);
+			assert_string_equal(v[i].reason, made[k].reason);
+			assert_int_equal(v[i].nports, made[k].nports);
+			assert_memory_equal(v[i].ports, made[k].ports, sizeof(v[i].ports));
+			assert_int_equal(v[i].left_ms < 0, made[k].left_ms < 0);
+			assert_true(v[i].left_ms <= made[k].left_ms && v[i].left_ms >= made[k].left_ms - 600000);
+		}
+	assert_int_equal(found, 7);
+	detach_everything();
+}
+
+/* All that a generation has goes along when a table of it grows: what readers open, and what other versions read. */
+static void larger_bans_keep_every_pin(void **s)
+{
+	struct datapath *dp;
+
+	(void)s;
+	put(0, 1, LEASES);
+	attach("dpt0", DP_NATIVE);
+	sh("ls -R " ROOT "/now > /tmp/dpt.before");
+	dp = open_dp(DP_CHANGE);
+	OK(dp_bans_grow(dp, 2, &diag));
+	dp_close(dp);
+	sh("ls -R " ROOT "/now | cmp - /tmp/dpt.before && rm /tmp/dpt.before");
+	put(1, 1, LEASES);
+	expect_well("dpt0");
+	pretend_other_layout("future=1\n");
+	take_over(0, 1);
+	expect_well("dpt0");
+	detach_everything();
+}
+
 /* Killed between, a version leaves a book of its own: nothing in it is lost, and it is folded by whoever comes next. */
 static void a_book_of_a_killed_version_counts(void **s)
 {
@@ -2385,6 +2466,8 @@ int main(void)
 		TEST(a_ban_leaves_a_trial_alone),
 		TEST(another_version_is_named_and_left_alone),
 		TEST(counts_are_taken_over_and_given_back),
+		TEST(bans_are_taken_over),
+		TEST(larger_bans_keep_every_pin),
 		TEST(a_book_of_a_killed_version_counts),
 		TEST(what_this_version_has_no_name_for_is_kept),
 		TEST(a_damaged_book_is_named),
