@@ -1922,6 +1922,77 @@ static void a_takeover_may_be_on_trial_itself(void **s)
 	detach_everything();
 }
 
+static struct prefix chance_prefix(unsigned int *seed)
+{
+	static const uint8_t lens[2][6] = { { 8, 15, 18, 24, 29, 32 }, { 28, 47, 48, 61, 64, 128 } };
+	struct prefix p = { .family = rand_r(seed) & 1 ? 4 : 6 };
+
+	p.len = lens[p.family == 6][rand_r(seed) % 6];
+	if (p.family == 4) {
+		p.addr[0] = 10 + (rand_r(seed) & 1);
+		for (int i = 1; i < 4; i++)
+			p.addr[i] = rand_r(seed) & 0x83;
+	} else {
+		memcpy(p.addr, (uint8_t[]){ 0x20, 1, 0x0d, 0xb8 }, 4);
+		for (int i = 4; i < 16; i++)
+			p.addr[i] = rand_r(seed) % 3 ? 0 : rand_r(seed) & 0x81;
+	}
+	for (unsigned int bit = p.len; bit < 128; bit++)
+		p.addr[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+	return p;
+}
+
+static bool any_touches(const struct prefix *v, size_t n, const struct prefix *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (prefix_covers(&v[i], p) || prefix_covers(p, &v[i]))
+			return true;
+	return false;
+}
+
+/* Who may not be banned is read from the class table in force: nodes, and tails of every depth. */
+static void the_class_table_says_who_is_protected(void **s)
+{
+	enum { ROUNDS = 12, SENTENCES = 40, ASKED = 3000 };
+	unsigned int seed = 20260301, yes = 0;
+	struct datapath *dp;
+
+	(void)s;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct prefix v[SENTENCES];
+		struct rules r = {};
+		struct image img = {};
+		struct dp_bans *bans;
+		char text[SENTENCES * 80], buf[PREFIX_TEXT];
+		size_t n = 1 + rand_r(&seed) % SENTENCES, at = snprintf(text, sizeof(text), "allow smtp\n");
+
+		for (size_t i = 0; i < n; i++) {
+			v[i] = chance_prefix(&seed);
+			at += snprintf(text + at, sizeof(text) - at, "%s %s\n", i % 3 ? "exempt" : "admin ssh from", prefix_text(&v[i], buf));
+		}
+		OK(rules_parse(&r, "chance", text, at, &diag) ?: rules_finish(&r, &diag) ?: image_compile(&img, &r, NULL, &diag));
+		dp = open_dp(DP_CREATE);
+		OK(dp_put(dp, &img, LEASES, &diag));
+		OK(dp_bans_open(&bans, dp, round % 2, &diag));
+		for (int i = 0; i < ASKED; i++) {
+			struct prefix p = chance_prefix(&seed);
+			bool protected, blocked;
+
+			OK(dp_bans_class(bans, &p, &protected, &blocked, &diag));
+			if (protected != any_touches(v, n, &p))
+				fail_msg("%s: %s among\n%s", prefix_text(&p, buf), protected ? "protected" : "not protected", text);
+			assert_false(blocked);
+			yes += protected;
+		}
+		OK(dp_bans_close(bans, &diag));
+		dp_close(dp);
+		image_free(&img);
+		rules_free(&r);
+	}
+	assert_in_range(yes, ROUNDS * ASKED / 20, ROUNDS * ASKED / 20 * 19);
+	detach_everything();
+}
+
 /* ---- kill -9 ---- */
 
 /* A program of a few lines that answers a probe with what the tables say of port 25, as policy_text[] has it. */
@@ -2464,6 +2535,7 @@ int main(void)
 		TEST(while_a_trial_runs_nothing_else_changes),
 		TEST(a_trial_across_the_round_of_epochs_leaves_no_lease),
 		TEST(a_ban_leaves_a_trial_alone),
+		TEST(the_class_table_says_who_is_protected),
 		TEST(another_version_is_named_and_left_alone),
 		TEST(counts_are_taken_over_and_given_back),
 		TEST(bans_are_taken_over),
