@@ -297,10 +297,19 @@ static int find_ends(struct explain *e, const struct options *o, struct diag *d)
 
 /* ---- do the program and the rules agree? ---- */
 
+static bool over_limit(unsigned int reason)
+{
+	return reason == MXDP_R_OVER_RATE || reason == MXDP_R_OVER_CONNECTIONS || reason == MXDP_R_OVER_GLOBAL ||
+	       reason == MXDP_R_REFUSED;
+}
+
 static bool syn_agrees(unsigned int reason, enum judge_says says)
 {
 	switch (reason) {
 	case MXDP_R_ALLOWED:
+	case MXDP_R_OVER_RATE:
+	case MXDP_R_OVER_CONNECTIONS:
+	case MXDP_R_OVER_GLOBAL:
 		return says == JUDGE_ALLOW;
 	case MXDP_R_DEFAULT_ALLOW:
 		return says == JUDGE_DEFAULT_ALLOW;
@@ -321,7 +330,7 @@ static bool agrees(const struct explain *e)
 	unsigned int reason = e->verdict.said.reason;
 
 	if (e->flags->flags == PACKET_SYN)
-		return syn_agrees(reason, e->answer.says);
+		return syn_agrees(reason, e->answer.says) && (!over_limit(reason) || e->answer.limited);
 	if (reason == MXDP_R_BLOCKED)
 		return e->answer.says == JUDGE_BLOCKED;
 	if (reason == MXDP_R_LIVE || reason == MXDP_R_NO_CONNECTION || reason == MXDP_R_COOKIE)
@@ -339,7 +348,11 @@ static bool rule_decided(const struct explain *e)
 	case MXDP_R_DENIED:
 	case MXDP_R_CLOSED:
 	case MXDP_R_BLOCKED:
+	case MXDP_R_OVER_RATE:
+	case MXDP_R_OVER_GLOBAL:
 		return true;
+	case MXDP_R_OVER_CONNECTIONS:
+		return e->flags->flags == PACKET_SYN;
 	}
 	return false;
 }
@@ -417,6 +430,12 @@ static void print_answer(const struct explain *e)
 		printf(" (%s)", e->look.services[service].key);
 	putchar('\n');
 	print_decided(e);
+	if (e->answer.limited) {
+		__cleanup_free char *limit = limits_text(&e->answer.because->limits);
+
+		printf("limit    %s: %s\n", limit, over_limit(e->verdict.said.reason) ? "the source, or all together, are over it now" :
+										"this one more is within it now");
+	}
 	printf("policy   epoch %" PRIu32 "\n", e->verdict.said.epoch);
 }
 
@@ -428,6 +447,12 @@ static void json_decided(json_object *doc, const struct explain *e)
 
 	json_str(by, "who", rule_decided(e) ? (s ? "rule" : "default") : kernel_decided(e) ? "kernel" : "packet");
 	json_str(by, "sentence", text);
+	if (s && e->answer.limited) {
+		__cleanup_free char *limit = limits_text(&s->limits);
+
+		json_str(by, "limit", limit);
+		json_yes(by, "over_limit", over_limit(e->verdict.said.reason));
+	}
 	json_str(by, "file", s ? s->at.file : NULL);
 	if (s && s->at.file)
 		json_num(by, "line", s->at.line);

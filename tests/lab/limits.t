@@ -46,6 +46,10 @@ try -b 2001:db8:1:1::1 9 $MX6 7001 >"$LAB_DIR/try" 2>&1
 same 'IPv6: a burst of 5' 5 "$(sed -n 's/.*made=\([0-9]*\).*/\1/p' "$LAB_DIR/try")"
 t '... and the next /64 is not held' try -b 2001:db8:1:2::1 5 $MX6 7001
 holds 'what was too many is counted' "$(metric mxdp_dropped_packets_total reason=over-rate) >= 12"
+explained() { mxdp explain tcp "$1" 7001 to $MX4 on wan0; }
+t 'explain names the limit of who is held' eval "explained 192.0.2.101 | tr '\n' ' ' | grep -q 'drop.*over-rate.*allow 7001, 7002 limit 5/min.*limit 5/min: the source'"
+t '... and of who is not, and takes nothing from him' eval 'for i in 1 2 3 4 5 6 7; do explained 192.0.2.103; done | grep -c "within it" | grep -qx 7'
+t '... which he shows' try -b 192.0.2.103 5 $MX4 7001
 t 'exempt knows no limit' mxdp exempt 192.0.2.101
 t '... at once' try -b 192.0.2.101 9 $MX4 7001
 
@@ -94,6 +98,14 @@ not_t '... and holds' try -b 2001:db8:1:1::1 1 $MX6 7001
 t 'larger tables' put 'allow 7001, 7002 connections 10' 'track socket leases 256k'
 exact 'what was open before is counted in them'
 t 'and back' put 'allow 7001, 7002 connections 10'
+bans() { awk 'BEGIN { for (i = 0; i < 180000; i++) printf "10.%d.%d.%d for 1h\n", i / 65536, i / 256 % 256, i % 256 }'; }
+t 'more bans than there was room for' eval 'bans | mxdp -q ban --stdin'
+spawn remote "$LAB_BIN/talk" hold -b 192.0.2.103 -e 50 3 $MX4 7001; d=$LAB_PID
+within 5 eval "[ \"\$(sockets)\" = 23 ]"
+exact 'what was open before is counted beside the larger table, and what came since'
+ends "$d"
+within 5 eval "[ \"\$(sockets)\" = 20 ]"
+exact '... and what went'
 t 'detach' mxdp -q detach --all
 [ ! -e "$MXDP_BPFFS/mxdp" ] && ok_line 'detach takes everything with it' || not_ok_line 'detach takes everything with it'
 t 'attach' mxdp -q apply --force
@@ -139,7 +151,7 @@ churn() { # clients that come and go, some of them killed
 		nsenter --net="/run/netns/$LAB_ID-remote" -- "$LAB_BIN/talk" hold -b $src -e 20 $((n * 5)) $to 700$((n % 2 + 1)) >/dev/null 2>&1 &
 		p=$!
 		nsenter --net="/run/netns/$LAB_ID-remote" -- "$LAB_BIN/talk" try -b $src -t 300 60 $to 7001 >/dev/null 2>&1
-		if [ $((n % 3)) = 0 ]; then kill -9 $p; else kill $p; fi
+		if [ $((n % 3)) = 0 ]; then kill -9 $p; else kill $p; fi 2>/dev/null
 		wait $p 2>/dev/null
 	done
 }
