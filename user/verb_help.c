@@ -57,6 +57,7 @@ static const struct {
 	{ 'c', "--no-confirm       for good at once, also over SSH" },
 	{ 'c', "--wait             until the trial has ended; exit status 5 when it was not confirmed" },
 	{ 'b', "--boot             as said above" },
+	{ 'k', "--keep-runtime     keep the sentences that were said with --runtime" },
 	{ 'y', "--only NAME        attach to this interface, and leave the others as they are" },
 	{ 'm', "--comment TEXT     kept with the policy, for `mxdp show history`" },
 };
