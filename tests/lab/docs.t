@@ -149,6 +149,9 @@ t '... can be attached with' mxdp attach wan0
 # ---- metrics.md ----
 
 base rules
+# so that there is something to say of everything
+mxdp -q ban 203.0.113.99 for 1h
+mxdp -q --runtime allow 7001 connections 5
 mxdp export >"$WORK/prom"
 t 'metrics.md has every metric with its type, and no other' same_lists "$(sed -n 's/^# TYPE //p' "$WORK/prom" | sort)" \
 	"$(sed -n 's/^| `\(mxdp_[a-z_]*\)` | \([a-z]*\) .*/\1 \2/p' "$METRICS" | sort)"
