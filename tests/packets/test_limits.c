@@ -130,10 +130,10 @@ static void a_rate_is_kept_within_two_percent(void **state)
 	rate_of("limit 10/s burst 100", 10, 120, 100);
 	rate_of("limit 15/5s", 3, 300, 15);
 	rate_of("limit 100/h burst 5", 100 / 3600., 36000, 5);
-	rate_of("limit 1000/s burst 10", 1000, 5, 10);
-	rate_of("limit 999/s", 999, 5, 999);
-	rate_of("global-limit 3333/s burst 100", 3333, 3, 100);
-	rate_of("global-limit 20000/s burst 1000", 20000, 1, 1000);
+	rate_of("limit 1000/s burst 10", 1000, 2, 10);
+	rate_of("limit 999/s", 999, 2, 999);
+	rate_of("global-limit 3333/s burst 100", 3333, 1, 100);
+	rate_of("global-limit 20000/s burst 1000", 20000, 0.3, 1000);
 	rate_of("global-limit 90/min burst 2", 1.5, 400, 2);
 }
 
@@ -230,25 +230,27 @@ static void under_over_ban_a_syn_costs_nothing(void **state)
 
 static void a_full_table_locks_nobody_out(void **state)
 {
-	unsigned int used = 0, shut = 0;
+	uint64_t seed = 4711, due;
+	unsigned int shut = 0;
 	char from[32];
 
 	(void)state;
 	rig_policy(g, "default deny\nallow submission limit 3/h\n");
 	assert_int_equal(passed("192.0.2.1", 587, 9), 3); /* held, and far from its time */
+	/* as 130,000 strangers leave it, each after one SYN */
+	due = (g->state->test_jiffies + 1200 * ticks_per_second()) * 1024 << MXDP_GATE_TAG_BITS;
+	for (unsigned int i = 0; i < 8 * MXDP_GATE_LINES; i++)
+		if (!g->gates[i / 8].word[i % 8])
+			g->gates[i / 8].word[i % 8] = due | rig_random(&seed) >> 40;
 	aim("10.0.0.0", 587);
-	for (unsigned int i = 0; i < 400000; i++) {
+	for (unsigned int i = 0; i < 20000; i++) {
 		f.b[f.l3 + 13] = i >> 16;
 		f.b[f.l3 + 14] = i >> 8;
 		f.b[f.l3 + 15] = i;
 		shut += rig_run(g, &(struct rig_run){ .frame = f.b, .len = f.len }) != XDP_PASS;
 	}
 	/* a tag has 24 bits: a stranger is now and then taken for another */
-	assert_in_range(shut, 0, 20);
-	for (unsigned int i = 0; i < MXDP_GATE_LINES; i++)
-		for (unsigned int k = 0; k < 8; k++)
-			used += g->gates[i].word[k] != 0;
-	assert_in_range(used, 8 * MXDP_GATE_LINES - 50, 8 * MXDP_GATE_LINES);
+	assert_in_range(shut, 0, 3);
 	for (int i = 0; i < 200; i++) {
 		snprintf(from, sizeof(from), "203.0.112.%d", i);
 		if (passed(from, 587, 5) != 3)
