@@ -25,6 +25,7 @@
 
 #define FOREVER UINT32_MAX
 #define FEW 5u                 /* lines, a prime: every ban may lie in all of them */
+#define MANY 900u
 #define FULL (FEW * MXDP_BAN_WAYS)
 #define JIFFY_NS (MXDP_BAN_SECOND_NS >> RIG_TICK_SHIFT)
 #define FIRST_PORTS 100u /* of ban_texts: what the tests say themselves */
@@ -91,10 +92,19 @@ static void expect(struct rig *g, const char *what, struct craft c, struct rig_s
 }
 #define EXPECT(g, what, says, ...) expect(g, what, (struct craft){ __VA_ARGS__ }, SAYS(says))
 
+/* Two rigs serve all tests, for a load takes many seconds in an emulated machine: one of many lines, one of few. */
 static struct rig *begin(unsigned int lines)
 {
-	struct rig *g = rig_new(&(struct rig_options){ .ban_lines = lines });
+	static struct rig *rigs[2];
+	struct rig *g = rigs[lines == FEW];
 
+	if (!g)
+		g = rigs[lines == FEW] = rig_new(&(struct rig_options){ .ban_lines = lines });
+	memset(g->bans, 0, g->ban_lines * sizeof(*g->bans));
+	memset(g->banned, 0, g->ban_lines * MXDP_BAN_WAYS * sizeof(*g->banned));
+	memset(g->ban_head, 0, sizeof(*g->ban_head));
+	g->state->bans = 0;
+	g->failed = 0;
 	g->ban_head->key[0] = 0x243f6a8885a308d3ULL;
 	g->ban_head->key[1] = 0x13198a2e03707344ULL;
 	rig_policy(g, rows_sentences);
@@ -105,7 +115,6 @@ static void end(struct rig *g)
 {
 	rig_adds_up(g);
 	assert_int_equal(g->failed, 0);
-	rig_free(g);
 }
 
 #define ICMP(t) .proto = 1, RAW(t "\0\0\0\0\0\0\0")
@@ -113,7 +122,7 @@ static void end(struct rig *g)
 
 static void a_ban_cuts_everything_of_its_source(void **state)
 {
-	struct rig *g = begin(0);
+	struct rig *g = begin(MANY);
 
 	(void)state;
 	EXPECT(g, "before", PASS(ALLOWED, SMTP), .family = 4);
@@ -147,7 +156,7 @@ static void a_ban_cuts_everything_of_its_source(void **state)
 
 static void a_ban_of_ports_cuts_tcp_to_these_ports(void **state)
 {
-	struct rig *g = begin(0);
+	struct rig *g = begin(MANY);
 	uint16_t mail = ports(g, 0, (struct port_range[]){ { 25, 25 }, { 465, 587 } }, 2);
 
 	(void)state;
@@ -166,7 +175,7 @@ static void a_ban_of_ports_cuts_tcp_to_these_ports(void **state)
 
 static void exempt_and_admin_sources_are_not_cut(void **state)
 {
-	struct rig *g = begin(0);
+	struct rig *g = begin(MANY);
 
 	(void)state;
 	ban(g, "192.0.2.0/24", FOREVER);
@@ -185,7 +194,7 @@ static void exempt_and_admin_sources_are_not_cut(void **state)
 
 static void a_banned_ipv4_address_is_banned_inside_ipv6(void **state)
 {
-	struct rig *g = begin(0);
+	struct rig *g = begin(MANY);
 
 	(void)state;
 	ban(g, "198.51.100.0/24", FOREVER);
@@ -202,7 +211,7 @@ static void a_banned_ipv4_address_is_banned_inside_ipv6(void **state)
 /* The clock is read at the packet: nobody runs for a ban to end. */
 static void a_ban_ends_at_its_moment_and_not_before(void **state)
 {
-	struct rig *g = begin(0);
+	struct rig *g = begin(MANY);
 
 	(void)state;
 	g->state->test_jiffies += 77; /* not at the turn of a second */
@@ -229,7 +238,7 @@ static void a_ban_ends_at_its_moment_and_not_before(void **state)
 
 static void of_several_bans_of_one_source_each_holds_by_itself(void **state)
 {
-	struct rig *g = begin(0);
+	struct rig *g = begin(MANY);
 	uint16_t imap = ports(g, 0, (struct port_range[]){ { 8000, 8000 } }, 1);
 
 	(void)state;
@@ -252,7 +261,7 @@ static void of_several_bans_of_one_source_each_holds_by_itself(void **state)
 /* A tag is 30 bits: another's may be the same. */
 static void a_tag_alone_bans_nobody(void **state)
 {
-	struct rig *g = begin(0);
+	struct rig *g = begin(MANY);
 	struct mxdp_ban_key k = key_of("198.51.100.7");
 	struct mxdp_ban_spot spot;
 	unsigned int cases = 0;
@@ -354,7 +363,7 @@ static void a_claim_bans_nobody_and_ends_by_itself(void **state)
 
 static void eight_lengths_and_no_more(void **state)
 {
-	struct rig *g = begin(0);
+	struct rig *g = begin(MANY);
 	char a[32];
 
 	(void)state;
@@ -403,7 +412,7 @@ static void hits_are_counted_and_a_probe_is_none(void **state)
 
 static void an_open_connection_is_cut_at_the_next_packet(void **state)
 {
-	struct rig *g = begin(0);
+	struct rig *g = begin(MANY);
 	int listener;
 
 	(void)state;
@@ -491,7 +500,7 @@ static void chance_agrees_with_a_plain_list(void **state)
 	static struct plain v[BANS];
 	static struct crafted f[2];
 	uint64_t seed = rig_seed();
-	struct rig *g = begin(90);
+	struct rig *g = begin(MANY);
 	size_t n = 0, cut = 0;
 
 	(void)state;
@@ -531,7 +540,6 @@ static void chance_agrees_with_a_plain_list(void **state)
 	printf("  %zu bans, %d packets, %zu cut\n", n, PACKETS, cut);
 	assert_in_range(cut, PACKETS / 50, PACKETS - PACKETS / 50);
 	assert_true(rig_adds_up_unseen(g));
-	rig_free(g);
 }
 
 /* ---- the kernel's own bans ---- */
@@ -625,8 +633,8 @@ static void *write_bans(void *arg)
 /* All of them write the same crowded lines at once: nobody's ban is lost, none stands in another's place. */
 static void writers_at_once_lose_nothing(void **state)
 {
-	enum { EACH = 1500, LINES = 900 };
-	struct rig *g = begin(LINES);
+	enum { EACH = 1500 };
+	struct rig *g = begin(MANY);
 	struct ban_insert_bpf *s = kernel_side(g);
 	struct writer w[3] = { { g, s, 0, EACH, 0 }, { g, s, EACH, EACH, 0 }, { g, NULL, 2 * EACH, EACH, 0 } };
 	static struct crafted f;
@@ -640,7 +648,7 @@ static void writers_at_once_lose_nothing(void **state)
 		pthread_join(id[i], NULL);
 	assert_int_equal(w[0].made + w[1].made + w[2].made, 3 * EACH);
 	assert_int_equal(g->ban_head->used[0][32], 3 * EACH);
-	for (size_t i = 0; i < LINES; i++)
+	for (size_t i = 0; i < MANY; i++)
 		for (unsigned int way = 0; way < MXDP_BAN_WAYS; way++)
 			taken += (g->bans[i].word[way] & ~MXDP_BAN_SPILLED) != 0;
 	assert_int_equal(taken, 3 * EACH);
