@@ -103,7 +103,7 @@ $(TESTS): %: %.o $(TEST_HELP) $(O)/libmxdp.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TEST_HELP) $(O)/libmxdp.a $(LIBS) -lcmocka
 
-tests: $(TESTS)
+tests: $(TESTS) $(O)/bench $(O)/flood
 
 # Everything that needs nothing but the build's packages; as root. tools/check runs all tests.
 check: all tests

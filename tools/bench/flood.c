@@ -215,7 +215,7 @@ static struct flood_bpf *make_filter(const struct contender *c)
 	if (flood_bpf__load(s))
 		give_up("the filter does not load");
 	bank = map_memory(s->maps.bss);
-	image_place_lines(&img, 2, (union mxdp_line *)map_memory(s->maps.trie) + 2);
+	memcpy((union mxdp_line *)map_memory(s->maps.trie) + 2, img.lines, img.nlines * sizeof(*img.lines));
 	image_place_bank(&img, 2, 2, bank);
 	bank->port[25] = (bank->port[25] & ~MXDP_PORT_COOKIES) | (c->flood != SYNS ? MXDP_PORT_COOKIES_ALWAYS : 0);
 	((struct mxdp_state *)map_memory(s->maps.data_state))->epoch = 2;
