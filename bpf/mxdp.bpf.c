@@ -129,8 +129,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 	if (!tcp) {
 		entry = 0;
 		crossing = false;
-		p.family = 0;
-		p.has_source = 0;
+		p = (struct pkt){ 0 };
 		p.frame_len = ctx->data_end - ctx->data;
 		reason = parse(ctx, &p);
 		tcp = reason == MXDP_PARSED;
