@@ -229,15 +229,13 @@ static bool edit_region(struct arena *a, struct changes *c, const struct mxdp_ba
 
 /* ---- classes ---- */
 
-/* A service that nobody could open may be opened by the new row: then its ports are closed no more. */
-static void open_ports(struct mxdp_bank *b, const struct class_row *row)
+/* Does the row open a service that nobody could open? Then its ports are other than they were, which compiling says. */
+static bool opens_ports(const struct mxdp_bank *b, const struct class_row *row)
 {
-	for (unsigned int port = 0; port < 65536; port++) {
-		uint16_t entry = b->port[port];
-
-		if (entry & MXDP_PORT_CLOSED && row->policy[entry & MXDP_PORT_SERVICE] != MXDP_CELL_DENY)
-			__atomic_store_n(&b->port[port], entry & ~MXDP_PORT_CLOSED, __ATOMIC_RELEASE);
-	}
+	for (unsigned int port = 0; port < 65536; port++)
+		if (b->port[port] & MXDP_PORT_CLOSED && row->policy[b->port[port] & MXDP_PORT_SERVICE] != MXDP_CELL_DENY)
+			return true;
+	return false;
 }
 
 /* The class of the bank that is treated so, made when there is none: whole before any cell names it. */
@@ -251,12 +249,11 @@ static int class_for(struct mxdp_bank *b, const struct class_row *row, uint32_t 
 		*number = k;
 		return 0;
 	}
-	if (n >= MXDP_CLASSES)
+	if (n >= MXDP_CLASSES || opens_ports(b, row))
 		return -ENOSPC;
 	memcpy(b->policy[n], row->policy, sizeof(row->policy));
 	b->class_flags[n] = row->flags;
 	__atomic_store_n(&b->classes_used, n + 1, __ATOMIC_RELEASE);
-	open_ports(b, row);
 	if (row->flags & MXDP_CLASS_BLOCKED)
 		__atomic_or_fetch(&b->flags, MXDP_BANK_BLOCKS, __ATOMIC_RELEASE);
 	*number = n;

@@ -1035,6 +1035,23 @@ static int make_classes(struct compiler *c, struct diag *d)
 	return classtable_build(c->img, v, n, d);
 }
 
+static void pack_lists(struct image *img, const struct rules *r)
+{
+	img->nlists = r->nlists;
+	img->packs = xcalloc(r->nlists, sizeof(*img->packs));
+	for (size_t i = 0; i < r->nlists; i++) {
+		const struct list *l = &r->lists[i];
+		struct image_pack *p = &img->packs[img->npacks];
+
+		if (l->n < LIST_PACKED)
+			continue;
+		p->len = listpack_size(l->v, l->n);
+		p->p = xmalloc(p->len);
+		listpack_write(p->p, l->v, l->n);
+		img->npacks++;
+	}
+}
+
 int image_compile(struct image *img, const struct rules *r, const struct service before[MXDP_SERVICES], struct diag *d)
 {
 	__cleanup(free_ports) struct ports *ports = xcalloc(1, sizeof(*ports));
@@ -1049,8 +1066,9 @@ int image_compile(struct image *img, const struct rules *r, const struct service
 		image_free(img);
 		return err;
 	}
-	img->frozen = rules_freeze(r, &img->nfrozen);
+	img->frozen = rules_freeze_kept(r, &img->nfrozen);
 	img->said = rules_said(r, &img->nsaid);
+	pack_lists(img, r);
 	return 0;
 }
 
@@ -1060,5 +1078,150 @@ void image_free(struct image *img)
 	free(img->lines);
 	free(img->frozen);
 	free(img->said);
+	for (size_t i = 0; i < img->npacks; i++)
+		free(img->packs[i].p);
+	free(img->packs);
 	*img = (struct image){ 0 };
+}
+
+/* ---- a few prefixes anew ---- */
+
+/* Beyond so many prefixes in the neighbourhood of one, compiling the whole is no dearer. */
+#define EDIT_MOST 20000u
+
+struct editor {
+	struct compiler c;
+	struct item *written; /* sources that sentences name themselves */
+	size_t nwritten;
+	struct class_prefix *v; /* room for what classify() says */
+};
+
+static void free_editor(struct editor *e)
+{
+	free(e->written);
+	free(e->v);
+	free_compiler(&e->c);
+}
+
+static struct item item_of(const struct prefix *p)
+{
+	return (struct item){
+		.hi = bytes_be(p->addr, p->family == 4 ? 4 : 8), .lo = p->family == 4 ? 0 : bytes_be(p->addr + 8, 8),
+		.family = p->family, .len = p->len,
+	};
+}
+
+/* All that covers p or lies inside it becomes the compiler's items. */
+static int gather_around(struct editor *e, const struct prefix *p)
+{
+	struct compiler *c = &e->c;
+	struct item self = item_of(p);
+	__cleanup_free struct prefix *v = NULL;
+	size_t n;
+
+	c->nitems = 0;
+	for (size_t i = 0; i < e->nwritten; i++) {
+		struct prefix q = prefix_of(&e->written[i]);
+
+		if (covers(&e->written[i], &self) || covers(&self, &e->written[i]))
+			add_item(c, &q, e->written[i].effect);
+	}
+	for (size_t l = 0; l < c->rules->nlists; l++) {
+		n = 0;
+		if (c->of_list[l] && !list_around(&c->rules->lists[l], p, EDIT_MOST, &v, &n))
+			return -E2BIG;
+		for (size_t i = 0; i < n; i++)
+			add_item(c, &v[i], c->of_list[l]);
+	}
+	if (c->nitems)
+		qsort(c->items, c->nitems, sizeof(*c->items), item_cmp);
+	return c->nitems > EDIT_MOST ? -E2BIG : 0;
+}
+
+static int compile_region(struct editor *e, const struct prefix *p, struct class_region *r)
+{
+	struct diag quiet = { 0 };
+	size_t n = 0, inside = 0;
+	int err = gather_around(e, p);
+
+	*r = (struct class_region){ .p = *p };
+	if (err)
+		return err;
+	e->v = xrealloc(e->v, (e->c.nitems + 1) * sizeof(*e->v));
+	err = classify(&e->c, e->v, &n, &quiet);
+	diag_free(&quiet);
+	if (err)
+		return err;
+	/* parents first: the last that covers p says what p is; without one it is class 0, everybody's */
+	while (inside < n && prefix_covers(&e->v[inside].p, p))
+		r->class_ = e->v[inside++].class_;
+	r->n = n - inside;
+	r->v = xmalloc(r->n * sizeof(*r->v));
+	memcpy(r->v, e->v + inside, r->n * sizeof(*r->v));
+	return 0;
+}
+
+/* None inside another, in order; the wider ones go for all. */
+static size_t widest(struct prefix *v, size_t n)
+{
+	size_t left = 0;
+
+	qsort(v, n, sizeof(*v), prefix_cmp);
+	for (size_t i = 0; i < n; i++)
+		if (!left || !prefix_covers(&v[left - 1], &v[i]))
+			v[left++] = v[i];
+	return left;
+}
+
+static void take_rows(struct image_edit *e, const struct pool *classes)
+{
+	e->nrows = classes->n;
+	e->rows = xcalloc(e->nrows, sizeof(*e->rows));
+	for (size_t k = 0; k < e->nrows; k++) {
+		e->rows[k].flags = classes->v[k].flags;
+		memcpy(e->rows[k].policy, classes->v[k].on, sizeof(e->rows[k].policy));
+	}
+}
+
+static int compile_edit(struct editor *ed, struct image_edit *e, const struct prefix *changed, size_t n, struct diag *d)
+{
+	__cleanup_free struct prefix *wide = xmalloc(n * sizeof(*wide));
+	struct compiler *c = &ed->c;
+	bool default_allow;
+	int err = image_limits(c->rules, c->limits, &c->nlimits, d) ?: read_sentences(c, d);
+
+	if (err)
+		return err;
+	set_defaults(c, &default_allow);
+	ed->written = c->items;
+	ed->nwritten = c->nitems;
+	c->items = NULL;
+	c->nitems = c->items_room = 0;
+	memcpy(wide, changed, n * sizeof(*wide));
+	n = widest(wide, n);
+	e->regions = xcalloc(n, sizeof(*e->regions));
+	while (!err && e->nregions < n) {
+		err = compile_region(ed, &wide[e->nregions], &e->regions[e->nregions]);
+		e->nregions++;
+	}
+	take_rows(e, &c->classes);
+	return err;
+}
+
+int image_compile_edit(struct image_edit *e, const struct rules *r, const struct service before[MXDP_SERVICES],
+		       const struct prefix *changed, size_t n, struct diag *d)
+{
+	__cleanup(free_ports) struct ports *ports = xcalloc(1, sizeof(*ports));
+	struct image img = { .bank = xcalloc(1, sizeof(*img.bank)) };
+	__cleanup(free_editor) struct editor ed = { .c = { .rules = r, .img = &img, .ports = ports } };
+	int err = make_services(&img, ports, r, before, d);
+
+	*e = (struct image_edit){ 0 };
+	for (unsigned int i = 0; !err && i < MXDP_SERVICES; i++)
+		if (strcmp(img.services[i].key, before[i].key))
+			err = -ESTALE;
+	if (!err)
+		err = compile_edit(&ed, e, changed, n, d);
+	image_free(&img);
+	return err;
 }

@@ -11,7 +11,7 @@
 #include "rules.h"
 #include "token.h"
 
-#define MAX_CONF_FILE (16u << 20)
+#define MAX_EDITED (256u << 20) /* lists too */
 #define LOCK_TRIES 200 /* 10 seconds, 50 ms apart */
 
 /* ---- reading ---- */
@@ -210,21 +210,23 @@ static int take_lock(const char *path, struct diag *d)
 	return fd;
 }
 
-static int open_locked(struct conffile *c, bool create, struct diag *d)
+static int open_locked(struct conffile *c, bool create, bool text, struct diag *d)
 {
 	struct stat st;
 
 	c->lock_fd = take_lock(c->path, d);
 	if (c->lock_fd < 0)
 		return c->lock_fd;
+	if (!text)
+		return 0;
 	if (create && lstat(c->path, &st) && errno == ENOENT) {
 		c->text = xstrdup("");
 		return 0;
 	}
-	return file_read(c->path, MAX_CONF_FILE, &c->text, &c->len, d);
+	return file_read(c->path, MAX_EDITED, &c->text, &c->len, d);
 }
 
-int conffile_open(struct conffile *c, const char *path, bool create, struct diag *d)
+static int conffile_begin(struct conffile *c, const char *path, bool create, bool text, struct diag *d)
 {
 	struct stat st;
 	int err = 0;
@@ -238,10 +240,20 @@ int conffile_open(struct conffile *c, const char *path, bool create, struct diag
 	if (err)
 		diag_error(d, "%s: cannot open: %s", path, strerror(-err));
 	else
-		err = open_locked(c, create, d);
+		err = open_locked(c, create, text, d);
 	if (err)
 		conffile_close(c);
 	return err;
+}
+
+int conffile_open(struct conffile *c, const char *path, bool create, struct diag *d)
+{
+	return conffile_begin(c, path, create, true, d);
+}
+
+int conffile_lock(struct conffile *c, const char *path, struct diag *d)
+{
+	return conffile_begin(c, path, false, false, d);
 }
 
 void conffile_close(struct conffile *c)
@@ -389,4 +401,83 @@ int conffile_commit(struct conffile *c, struct diag *d)
 	if (err)
 		diag_error(d, "%s: cannot write: %s", c->path, strerror(-err));
 	return err;
+}
+
+/* ---- lines at the end ---- */
+
+static int cannot_write(const struct conffile *c, int err, struct diag *d)
+{
+	diag_error(d, "%s: cannot write: %s", c->path, strerror(-err));
+	return err;
+}
+
+/* Without the newline that its last line may lack, the first new word would become part of that line. */
+static bool ends_in_newline(int fd, uint64_t size)
+{
+	char last;
+
+	return !size || (pread(fd, &last, 1, size - 1) == 1 && last == '\n');
+}
+
+int conffile_grow(struct conffile *c, const char *lines, uint64_t *before, struct diag *d)
+{
+	__cleanup_close int fd = open(c->path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	__cleanup_free char *all = NULL;
+	struct stat st;
+	int err;
+
+	if (fd < 0 || fstat(fd, &st))
+		return cannot_write(c, -errno, d);
+	*before = st.st_size;
+	all = xasprintf("%s%s", ends_in_newline(fd, *before) ? "" : "\n", lines);
+	err = write_all(fd, all, strlen(all));
+	if (!err && fdatasync(fd))
+		err = -errno;
+	if (!err)
+		return 0;
+	conffile_shrink(c, *before, d);
+	return cannot_write(c, err, d);
+}
+
+void conffile_shrink(struct conffile *c, uint64_t to, struct diag *d)
+{
+	if (truncate(c->path, to))
+		diag_error(d, "%s: the lines just added to it could not be taken out again: %s; its last lines are not in force",
+			   c->path, strerror(errno));
+}
+
+/* ---- words taken out where they stand ---- */
+
+static int write_spots(const struct conffile *c, const struct conffile_spot *v, size_t n, bool back)
+{
+	__cleanup_close int fd = open(c->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return -errno;
+	for (size_t i = 0; i < n; i++) {
+		__cleanup_free char *text = memset(xmalloc(v[i].len), ' ', v[i].len);
+		ssize_t did;
+
+		text[0] = '#';
+		did = pwrite(fd, back ? v[i].was : text, v[i].len, v[i].at);
+		if (did != (ssize_t)v[i].len)
+			return did < 0 ? -errno : -EIO;
+	}
+	return fdatasync(fd) ? -errno : 0;
+}
+
+int conffile_blank(struct conffile *c, const struct conffile_spot *v, size_t n, struct diag *d)
+{
+	int err = write_spots(c, v, n, false);
+
+	return err ? cannot_write(c, err, d) : 0;
+}
+
+void conffile_unblank(struct conffile *c, const struct conffile_spot *v, size_t n, struct diag *d)
+{
+	int err = write_spots(c, v, n, true);
+
+	if (err)
+		diag_error(d, "%s: the prefixes just taken out of it could not be written back: %s; they are still in force",
+			   c->path, strerror(-err));
 }

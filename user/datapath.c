@@ -573,6 +573,8 @@ static int dp_enter(struct datapath *dp, struct diag *d)
 		err = now_open(dp, d);
 	else if (!err && dp->how != DP_CREATE)
 		err = -ENOENT;
+	if (!err && dp->how != DP_LOOK)
+		edit_undo(dp);
 	if (err || dp->how == DP_LOOK || !(trial_over(dp) || other_must_go(dp)))
 		return err;
 	err = dp->other ? other_end(dp, d) : trial_settle(dp, d);
@@ -606,21 +608,25 @@ static int open_once(struct datapath **out, const char *bpffs, enum dp_open how,
 	return 0;
 }
 
-/* What a look shows is so: a trial that is over is settled by a writer first. */
+/* What a look shows is so: a trial that is over is settled by a writer first, and an edit half made is taken back. */
 int dp_open(struct datapath **out, const char *bpffs, enum dp_open how, struct diag *d)
 {
 	int err = open_once(out, bpffs, how, d);
+	bool over;
 
-	if (err || how != DP_LOOK || !trial_over(*out))
+	if (err || how != DP_LOOK)
 		return err;
+	over = trial_over(*out);
+	if (!over && !edit_half_made(*out))
+		return 0;
 	dp_close(take(*out));
-	err = open_once(out, bpffs, DP_CHANGE, d);
+	err = open_once(out, bpffs, over ? DP_CHANGE : DP_BAN, d);
 	if (err)
 		return err;
 	dp_close(take(*out));
 	err = open_once(out, bpffs, how, d);
 	if (!err)
-		(*out)->settled = true;
+		(*out)->settled = over;
 	return err;
 }
 
@@ -634,6 +640,9 @@ void dp_close(struct datapath *dp)
 		rmdir(dp->root);
 	generation_close(&dp->now);
 	other_close(dp);
+	for (size_t i = 0; i < dp->npacks; i++)
+		view_unmap(&dp->packs[i]);
+	free(dp->packs);
 	mx_close(&dp->dir);
 	free(dp->root);
 	free(dp);

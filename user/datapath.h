@@ -32,7 +32,7 @@
 
 struct datapath;
 
-/* DP_BAN: to change bans only; that waits for no packet. DP_TAKE: DP_CHANGE, of another version's too */
+/* DP_BAN: to change bans, or with dp_edit() a few prefixes; that waits for no packet. DP_TAKE: DP_CHANGE, of another version's too */
 enum dp_open { DP_LOOK, DP_CHANGE, DP_CREATE, DP_BAN, DP_TAKE };
 
 /*
@@ -48,6 +48,8 @@ void dp_close(struct datapath *dp);
 /* The policy in force. -ENODATA when none was ever put. */
 uint32_t dp_epoch(const struct datapath *dp);
 int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d);           /* malloc'd */
+/* The same as it is kept: lists packed, edits apart. What it points into goes with dp_close(). -ENODATA likewise. */
+int dp_kept(struct datapath *dp, struct kept_rules *k, struct diag *d);
 int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d); /* all zero but "other" when none */
 /* Which service each port belongs to, as the bank in force has it; all 0 when none. */
 int dp_port_services(struct datapath *dp, uint8_t out[65536], struct diag *d);
@@ -68,6 +70,14 @@ uint16_t dp_cookies(const struct datapath *dp);
  * differs from what is there, the table is made anew and the programs are replaced, as when the trie grows.
  */
 int dp_put(struct datapath *dp, const struct image *img, uint32_t lease_lines, struct diag *d);
+
+/*
+ * Puts a few prefixes of lists in force otherwise, in the bank that packets read: `what` is what image_compile_edit() says of
+ * them, `log` the edits that make it so. Each source is judged by the table before or by that behind it; leases are void. Killed
+ * anywhere it is all made or not at all. -ENOSPC, without a message: no room, so the whole must be put, with dp_put(). As
+ * dp_put() it is refused while a policy is on trial.
+ */
+int dp_edit(struct datapath *dp, struct image_edit *what, const struct list_edit *log, size_t nlog, struct diag *d);
 
 /* ---- a policy on trial (dp_trial.c) ---- */
 

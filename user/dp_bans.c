@@ -865,7 +865,8 @@ static int pin_again(struct datapath *dp, struct diag *d)
 		__cleanup_free char *from = xasprintf("now/%s", name[i]), *to = xasprintf("next/%s", name[i]);
 		__cleanup_close int fd = -1;
 
-		if (!strcmp(name[i], "prog") || !strcmp(name[i], "hear") || pin_exists(dp, to))
+		if (!strcmp(name[i], "prog") || !strcmp(name[i], "hear") || !strcmp(name[i], "lists") ||
+		    pin_exists(dp, to))
 			continue;
 		fd = pin_get(dp, from, d);
 		err = fd < 0 ? fd : pin_put(dp, fd, to, d);
@@ -875,7 +876,7 @@ static int pin_again(struct datapath *dp, struct diag *d)
 
 static int pin_all(struct datapath *dp, const struct dp_generation *g, struct diag *d)
 {
-	return bans_pin(dp, g, d) ?: pin_again(dp, d) ?: conns_share(dp, g, d);
+	return bans_pin(dp, g, d) ?: pin_again(dp, d) ?: packs_share(dp, d) ?: conns_share(dp, g, d);
 }
 
 /* head.used is of both tables while there are two, and too high for a while when we are killed: never too low. */

@@ -109,7 +109,7 @@ int dp_probe(struct datapath *dp, const char *ifname, const void *frame, size_t 
 
 /* ---- memory ---- */
 
-static uint64_t pin_memory(struct datapath *dp, const char *rel)
+uint64_t pin_memory(struct datapath *dp, const char *rel)
 {
 	struct diag quiet = {};
 	struct bpf_map_info info;
@@ -153,6 +153,7 @@ uint64_t dp_memory(struct datapath *dp)
 
 	for (size_t i = 0; i < sizeof(shared) / sizeof(*shared); i++)
 		sum += pin_memory(dp, shared[i]);
+	sum += packs_memory(dp);
 	dev_names(dp, &name, &n, &quiet);
 	diag_free(&quiet);
 	for (size_t i = 0; i < n; i++) {

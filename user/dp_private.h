@@ -23,6 +23,15 @@
  *   - `next` is removed, and a link pinned there detached first;
  *   - without `now` nothing was ever in force, or the last detach was under way: everything is removed.
  *
+ * An edit of some prefixes changes the bank in force: lines and classes are written behind those in use, which nobody sees.
+ * The cells it will change are written down as they are, and the edit into the log, both in frozenN; then the log's word
+ * says how many cells; then the cells are stored, then the leases voided, then the log's word stored
+ * again, that the edit counts and no cells are to be put back. Killed before that store: the next open puts them back
+ * (edit_undo()), for the lines they led to are never used again. Killed after: the edit is whole. Lines and classes that an
+ * edit taken back has left harm nobody.
+ * Lists of some length lie packed in now/lists/, written once and pinned before a bank speaks of them; what no bank speaks
+ * of, the next put removes.
+ *
  * A put that fits: frozenN, servicesN, the trie's half N and bank N of the idle bank N are written, in any order, none
  * of it visible; then state.epoch is stored, once. Killed before: the old policy is whole. Killed after: the new one.
  *
@@ -36,7 +45,7 @@
  * ----------------
  * Never changed by any version: the names now, next, now/prog/DEV, now/layout, now/state, now/servicesN, now/saidN,
  * dev/DEV/link, dev/DEV/counts/ID/{layout,counters,ports}; the text of `layout` and the meaning of its keys (layout.h); the
- * 16 bytes before the sentences of saidN (struct dp_frozen_head); that N is the epoch's lowest bit; the lock; the one rule,
+ * 16 bytes before the sentences of saidN (struct dp_said_head); that N is the epoch's lowest bit; the lock; the one rule,
  * and that recover() does these four things and no more. Whatever else a version keeps lies in now/, and is nobody else's.
  *
  * Two versions whose layouts say the same (but for who wrote them) are one. Otherwise the one that is told to takes over:
@@ -90,12 +99,27 @@
 /* frozenN, saidN: an array of pages; the first bytes of the first one say what follows them. */
 #define DP_PAGE 4096u
 #define DP_FROZEN_MAGIC 0x66787a6d /* "mzxf" */
-struct dp_frozen_head {
+struct dp_said_head {
 	uint32_t magic;
 	uint32_t epoch;
 	uint64_t len;
 };
-_Static_assert(sizeof(struct dp_frozen_head) == 16, "frozen layout");
+_Static_assert(sizeof(struct dp_said_head) == 16, "said layout");
+
+struct dp_frozen_head {
+	uint32_t magic;
+	uint32_t epoch;
+	uint64_t len; /* of the blob */
+	/* Lower half: how many edits of the log are made. Upper half: how many cells an edit under way has changed, or may have. */
+	uint64_t log;
+	uint32_t npacks, undo_room, log_room;
+	uint32_t reserved[7];
+};
+_Static_assert(sizeof(struct dp_frozen_head) == 64, "frozen layout");
+/* Behind the head: npacks numbers (u64) of lists under lists/, undo_room of these, log_room struct list_edit, the blob. */
+struct dp_undo {
+	uint32_t at, was; /* of struct dir_change */
+};
 
 /* servicesN: one value */
 struct dp_service_pin {
@@ -171,6 +195,8 @@ struct datapath {
 	struct dp_other *other; /* `now` is there, and of another layout: only with DP_TAKE */
 	struct dp_generation now;
 	struct dp_grace grace;
+	struct dp_view *packs; /* lists that were looked into */
+	size_t npacks;
 	bool trial_is_mine; /* the trial that runs was begun by this open */
 	bool settled;
 };
@@ -228,6 +254,27 @@ int map_info(int fd, struct bpf_map_info *info);
 int now_open(struct datapath *dp, struct diag *d);
 /* Takes away everything, the directory too. */
 int remove_all(struct datapath *dp);
+
+/* ---- what goes with a bank (dp_kept.c) ---- */
+
+char *bank_pin(const char *dir, const char *what, uint32_t bank); /* "now/frozen1", malloc'd */
+uint32_t pages_for(size_t len); /* of DP_PAGE, a power of two */
+/* An open map of that many pages, pinned at rel: what is there when it fits and is not far too large. */
+int pages_get(struct datapath *dp, const char *rel, uint32_t *pages, struct diag *d);
+int frozen_damaged(const struct datapath *dp, const char *rel, struct diag *d);
+/* The rules of img and its lists, for the bank of that epoch. */
+int frozen_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d);
+/* Removes the lists that neither bank speaks of. */
+void packs_tidy(struct datapath *dp);
+/* All of them belong to the next generation too. */
+int packs_share(struct datapath *dp, struct diag *d);
+uint64_t packs_memory(struct datapath *dp);
+uint64_t pin_memory(struct datapath *dp, const char *rel); /* dp_count.c */
+/* Takes back an edit that a kill left half made. */
+bool edit_half_made(const struct datapath *dp);
+void edit_undo(const struct datapath *dp);
+/* Called between any two stores of an edit: a test kills there. */
+extern void (*dp_edit_step)(const char *name);
 
 /* ---- putting (dp_put.c) ---- */
 

@@ -113,80 +113,40 @@ struct put {
 
 /* ---- what goes with a bank ---- */
 
-static char *bank_pin(const char *dir, const char *what, uint32_t bank)
-{
-	return xasprintf("%s/%s%u", dir, what, bank);
-}
-
-static uint32_t frozen_pages(size_t len)
-{
-	uint32_t need = (sizeof(struct dp_frozen_head) + len + DP_PAGE - 1) / DP_PAGE, pages = 1;
-
-	while (pages < need)
-		pages *= 2;
-	return pages;
-}
-
-static int frozen_fill(int fd, uint32_t pages, const void *bytes, size_t len, uint32_t epoch)
+static int said_fill(int fd, uint32_t pages, const struct image *img, uint32_t epoch)
 {
 	__cleanup_view struct dp_view v = {};
-	struct dp_frozen_head *head;
+	struct dp_said_head *head;
 	int err = view_map(&v, fd, 0, (size_t)pages * DP_PAGE, true);
 
 	if (err)
 		return err;
 	head = v.p;
-	*head = (struct dp_frozen_head){ .magic = DP_FROZEN_MAGIC, .epoch = epoch, .len = len };
-	if (len)
-		memcpy(head + 1, bytes, len);
+	*head = (struct dp_said_head){ .magic = DP_FROZEN_MAGIC, .epoch = epoch, .len = img->nsaid };
+	if (img->nsaid)
+		memcpy(head + 1, img->said, img->nsaid);
 	return 0;
 }
 
-/* An open map of that many pages: the one pinned there when it fits and is not far too large. */
-static int frozen_get(struct datapath *dp, const char *rel, uint32_t *pages, struct diag *d)
+/* The rules as every version understands them; frozen_write() writes them as this one keeps them. */
+static int said_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
 {
-	struct bpf_map_info info;
-	__cleanup_close int fd = pin_get_map(dp, rel, DP_PAGE, 0, &info, d);
-	int err;
-
-	if (fd >= 0 && info.max_entries >= *pages && info.max_entries <= *pages * 4) {
-		*pages = info.max_entries;
-		return fd_dup(fd);
-	}
-	if (fd < 0 && fd != -ENOENT)
-		return fd;
-	mx_close(&fd);
-	fd = map_make("frozen", DP_PAGE, *pages, d);
-	if (fd < 0)
-		return fd;
-	err = work_begin(dp, d) ?: pin_replace(dp, fd, rel, d);
-	if (strncmp(rel, "next/", 5))
-		work_end(dp);
-	return err ?: fd_dup(fd);
-}
-
-static int bytes_write(struct datapath *dp, const char *rel, const void *bytes, size_t len, uint32_t epoch, struct diag *d)
-{
-	uint32_t pages = frozen_pages(len);
-	__cleanup_close int fd = frozen_get(dp, rel, &pages, d);
+	__cleanup_free char *rel = bank_pin(dir, "said", epoch & 1);
+	uint32_t pages = pages_for(sizeof(struct dp_said_head) + img->nsaid);
+	__cleanup_close int fd = pages_get(dp, rel, &pages, d);
 	int err;
 
 	if (fd < 0)
 		return fd;
-	err = frozen_fill(fd, pages, bytes, len, epoch);
+	err = said_fill(fd, pages, img, epoch);
 	if (err)
 		diag_error(d, "cannot write %s/%s: %s; the policy in force stays", dp->root, rel, strerror(-err));
 	return err;
 }
 
-/* The rules as this version keeps them, and as every version understands them. */
-static int frozen_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
+static int rules_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
 {
-	__cleanup_free char *frozen = bank_pin(dir, "frozen", epoch & 1);
-	__cleanup_free char *said = bank_pin(dir, "said", epoch & 1);
-
-	return bytes_write(dp, frozen, img->frozen, img->nfrozen, epoch, d) ?:
-	       bytes_write(dp, said, img->said, img->nsaid, epoch, d);
+	return frozen_write(dp, dir, img, epoch, d) ?: said_write(dp, dir, img, epoch, d);
 }
 
 static int services_write(struct datapath *dp, const char *dir, const struct image *img, uint32_t epoch, struct diag *d)
@@ -470,7 +430,7 @@ static int generation_maps(const struct datapath *dp, struct dp_generation *g, s
 static int bank_make(struct datapath *dp, const struct dp_generation *g, const struct image *img, uint32_t epoch,
 		     struct diag *d)
 {
-	return frozen_write(dp, "next", img, epoch, d) ?: services_write(dp, "next", img, epoch, d) ?:
+	return rules_write(dp, "next", img, epoch, d) ?: services_write(dp, "next", img, epoch, d) ?:
 	       bank_write(dp, g, img, epoch, d) ?: conns_begin(dp, g, "next", epoch, d);
 }
 
@@ -603,7 +563,7 @@ static int put_idle(struct datapath *dp, const struct put *p, struct diag *d)
 	uint32_t epoch = dp_epoch(dp) + 1;
 	int err;
 
-	err = conns_quiet(&dp->now, epoch, d) ?: frozen_write(dp, "now", p->img, epoch, d) ?:
+	err = conns_quiet(&dp->now, epoch, d) ?: rules_write(dp, "now", p->img, epoch, d) ?:
 	      services_write(dp, "now", p->img, epoch, d) ?: bank_write(dp, &dp->now, p->img, epoch, d) ?:
 	      conns_begin(dp, &dp->now, "now", epoch, d) ?: recycle_all(dp, p->img, d);
 	if (!err && p->seconds)
@@ -647,6 +607,7 @@ static int put(struct datapath *dp, const struct put *p, struct diag *d)
 		err = put_new(dp, p, d);
 	else
 		err = put_idle(dp, p, d);
+	packs_tidy(dp);
 	if (err)
 		return err;
 	dp->now.state->cookie_options = cookies_options();
@@ -669,45 +630,6 @@ int dp_put_trial(struct datapath *dp, const struct image *img, const struct imag
 }
 
 /* ---- reading ---- */
-
-static int damaged(const struct datapath *dp, const char *rel, struct diag *d)
-{
-	diag_error(d, "%s/%s does not belong to the policy in force: somebody else wrote there; `mxdp apply` mends it",
-		   dp->root, rel);
-	return -EBADMSG;
-}
-
-int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d)
-{
-	uint32_t epoch = dp_epoch(dp);
-	__cleanup_free char *rel = bank_pin("now", "frozen", epoch & 1);
-	__cleanup_view struct dp_view v = {};
-	__cleanup_close int fd = -1;
-	const struct dp_frozen_head *head;
-	struct bpf_map_info info;
-	int err;
-
-	if (!dp->have)
-		return -ENODATA;
-	fd = pin_get_map(dp, rel, DP_PAGE, 0, &info, d);
-	if (fd == -ENOENT)
-		return damaged(dp, rel, d);
-	if (fd < 0)
-		return fd;
-	err = view_map(&v, fd, 0, (size_t)info.max_entries * DP_PAGE, false);
-	if (err) {
-		diag_error(d, "cannot map %s/%s: %s", dp->root, rel, strerror(-err));
-		return err;
-	}
-	head = v.p;
-	/* an epoch that ended a trial has the bank of another, filled earlier */
-	if (head->magic != DP_FROZEN_MAGIC || (head->epoch ^ epoch) & 1 || head->len > v.len - sizeof(*head))
-		return damaged(dp, rel, d);
-	*len = head->len;
-	*blob = xmalloc(head->len);
-	memcpy(*blob, head + 1, head->len);
-	return 0;
-}
 
 int dp_port_services(struct datapath *dp, uint8_t out[65536], struct diag *d)
 {
@@ -755,7 +677,7 @@ int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct d
 		return 0;
 	fd = pin_get_map(dp, rel, sizeof(*s), 1, &info, d);
 	if (fd < 0)
-		return fd == -ENOENT ? damaged(dp, rel, d) : fd;
+		return fd == -ENOENT ? frozen_damaged(dp, rel, d) : fd;
 	s = xmalloc(sizeof(*s));
 	err = bpf_map_lookup_elem(fd, &zero, s);
 	if (err) {

@@ -299,7 +299,7 @@ int dp_said(struct datapath *dp, char **text, size_t *len, struct diag *d)
 {
 	__cleanup_free char *rel = xasprintf("now/said%u", other_epoch(dp) & 1);
 	__cleanup_view struct dp_view v = {};
-	const struct dp_frozen_head *head;
+	const struct dp_said_head *head;
 	struct bpf_map_info info;
 	__cleanup_close int fd = pin_get_map(dp, rel, DP_PAGE, 0, &info, d);
 	int err = fd < 0 ? fd : view_map(&v, fd, 0, (size_t)info.max_entries * DP_PAGE, false);

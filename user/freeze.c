@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#include "listpack.h"
 #include "rules.h"
 #include "token.h"
 
@@ -134,7 +135,8 @@ static void put_stmt(struct out *o, const struct stmt *s)
 	put_text(o, s->comment);
 }
 
-static void put_list(struct out *o, const struct list *l)
+/* `kept`: its contents are kept elsewhere. */
+static void put_list(struct out *o, const struct list *l, bool kept)
 {
 	size_t n4 = 0;
 
@@ -143,13 +145,16 @@ static void put_list(struct out *o, const struct list *l)
 	put_text(o, l->name);
 	put_text(o, l->path);
 	put(o, l->read_at, 8);
+	put(o, l->stamp.mtime_ns, 8);
+	put(o, l->stamp.size, 8);
+	put(o, kept, 1);
 	put(o, n4, 4);
 	put(o, l->n - n4, 4);
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; !kept && i < l->n; i++)
 		put_prefix(o, &l->v[i]);
 }
 
-void *rules_freeze(const struct rules *r, size_t *len)
+static void *freeze(const struct rules *r, size_t most, size_t *len)
 {
 	struct out o = { 0 };
 	struct out head = { 0 };
@@ -160,7 +165,7 @@ void *rules_freeze(const struct rules *r, size_t *len)
 		put_stmt(&o, &r->v[i]);
 	put(&o, r->nlists, 4);
 	for (size_t i = 0; i < r->nlists; i++)
-		put_list(&o, &r->lists[i]);
+		put_list(&o, &r->lists[i], r->lists[i].n >= most);
 
 	memcpy(more(&head, 8), MAGIC, 8);
 	put(&head, VERSION, 4);
@@ -170,6 +175,16 @@ void *rules_freeze(const struct rules *r, size_t *len)
 	free(head.v);
 	*len = o.n;
 	return o.v;
+}
+
+void *rules_freeze(const struct rules *r, size_t *len)
+{
+	return freeze(r, SIZE_MAX, len);
+}
+
+void *rules_freeze_kept(const struct rules *r, size_t *len)
+{
+	return freeze(r, LIST_PACKED, len);
 }
 
 /* ---- reading: nothing in the blob is believed ---- */
@@ -412,17 +427,27 @@ static void get_stmt(struct in *in, struct stmt *s)
 
 static void get_list(struct in *in, struct list *l)
 {
-	size_t n4, n6;
+	size_t n4, n6, kept;
 
 	l->name = get_text(in);
 	l->path = get_text(in);
 	l->read_at = get(in, 8);
+	l->stamp.mtime_ns = get(in, 8);
+	l->stamp.size = get(in, 8);
+	kept = get(in, 1);
 	n4 = get(in, 4);
 	n6 = get(in, 4);
-	if (!l->name || !list_name_ok(l->name, strlen(l->name)) || n4 > in->left / 5 || n6 > in->left / 17)
+	if (!l->name || !list_name_ok(l->name, strlen(l->name)) || kept > 1 || (kept && n4 + n6 < LIST_PACKED))
+		in->bad = true;
+	if (!kept && (n4 > in->left / 5 || n6 > in->left / 17))
 		in->bad = true;
 	if (in->bad)
 		return;
+	if (kept) {
+		l->kept = true;
+		l->n = n4 + n6;
+		return;
+	}
 	l->v = n4 + n6 ? xmalloc((n4 + n6) * sizeof(*l->v)) : NULL;
 	for (; l->n < n4 + n6 && !in->bad; l->n++) {
 		l->v[l->n] = get_prefix(in, l->n < n4 ? 4 : 6);
@@ -432,7 +457,7 @@ static void get_list(struct in *in, struct list *l)
 }
 
 #define STMT_LEAST 119 /* bytes of a sentence in which nothing is said */
-#define LIST_LEAST 24
+#define LIST_LEAST 41
 
 static void get_all(struct in *in, struct rules *r)
 {
@@ -465,6 +490,18 @@ static bool only_zeros(const uint8_t *v, size_t n)
 }
 
 int rules_thaw(struct rules *r, const void *blob, size_t len, struct diag *d)
+{
+	int err = rules_thaw_partly(r, blob, len, d);
+
+	for (size_t i = 0; !err && i < r->nlists; i++)
+		if (r->lists[i].kept)
+			err = damaged(d);
+	if (err)
+		rules_free(r);
+	return err;
+}
+
+int rules_thaw_partly(struct rules *r, const void *blob, size_t len, struct diag *d)
 {
 	struct in in = { .v = blob, .left = len };
 	uint32_t version, crc;

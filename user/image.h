@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <mxdp/abi.h>
 #include "diag.h"
+#include "listpack.h"
 #include "rules.h"
 
 /*
@@ -33,10 +34,16 @@ struct image {
 	bool recycled[MXDP_SERVICES]; /* this number was another service's before */
 	unsigned int nclasses;
 	size_t nprefixes;          /* in the trie, both families */
-	void *frozen;              /* rules_freeze() of the rules compiled */
+	void *frozen;              /* rules_freeze_kept() of the rules compiled */
 	size_t nfrozen;
 	char *said;                /* rules_said() of them */
 	size_t nsaid;
+	struct image_pack {        /* the lists that it leaves out, in order */
+		struct listpack *p;
+		size_t len;
+	} *packs;
+	size_t npacks;
+	size_t nlists;
 };
 
 /*
@@ -113,7 +120,7 @@ struct dir_change {
 /*
  * Writes the lines and classes that the edit needs behind those in use, and says in v, which has room for so many, which
  * cells of the direct tables lead to them. No packet sees anything of it before the caller stores these cells. -ENOSPC: no
- * room for lines, classes or changes; the bank is as it was to all who read it. Numbers of rows in e become classes.
+ * room for lines, classes or changes, or a port is opened that was closed to all; the bank is as it was to all who read it. Numbers of rows in e become classes.
  */
 int classtable_edit(const struct class_bank *to, struct image_edit *e, struct dir_change *v, size_t room, size_t *n);
 

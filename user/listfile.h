@@ -59,6 +59,11 @@ struct list_case {
  * with the reasons and remedies as errors in d.
  */
 int list_judge(const struct list_case *c, const struct listfile *f, struct diag *d);
+/*
+ * The same of words that are to be added to the list of sentence s of r, whose lists are whole where `admin` and `exempt` use
+ * them. 0, or -EINVAL with what is wrong with each.
+ */
+int list_judge_words(const struct rules *r, const struct stmt *s, const struct prefix *v, size_t n, struct diag *d);
 /* Does a `block` or `deny` use the list? */
 bool list_refuses(const struct rules *r, const char *name);
 /* What a list holds besides the prefixes in its sentence s (NULL: all). Malloc'd. */

@@ -409,3 +409,12 @@ int list_judge(const struct list_case *c, const struct listfile *f, struct diag 
 	}
 	return j.errors ? -EINVAL : 0;
 }
+
+int list_judge_words(const struct rules *r, const struct stmt *s, const struct prefix *v, size_t n, struct diag *d)
+{
+	__cleanup_free struct prefix *words = memcpy(xmalloc(n * sizeof(*v)), v, n * sizeof(*v));
+	const struct listfile f = { .name = "list add", .counted = true, .v = words, .n = n };
+	const struct list_case c = { .r = r, .lists = r->lists, .nlists = r->nlists, .s = s, .force = true };
+
+	return list_judge(&c, &f, d);
+}

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "listfile.h"
+#include "listpack.h"
 #include "rules.h"
 #include "token.h"
 
@@ -21,6 +22,8 @@ static void free_lists(struct list *v, size_t n)
 		free(v[i].name);
 		free(v[i].v);
 		free(v[i].path);
+		free(v[i].added);
+		free(v[i].removed);
 	}
 	free(v);
 }
@@ -264,6 +267,7 @@ static void read_list_file(struct check *c, const struct stmt *s, struct list *l
 {
 	__cleanup_free char *path = path_beside(s->at.file, s->path), *place = where(s);
 	struct list_case k = { .r = c->r, .lists = c->lists, .nlists = c->n, .s = s };
+	struct list_stamp stamp = list_stamp_of(path);
 	struct list_load got;
 
 	if (list_load(&got, &k, path, c->past, c->d)) {
@@ -275,6 +279,8 @@ static void read_list_file(struct check *c, const struct stmt *s, struct list *l
 	l->path = absolute(path);
 	l->read_at = got.read_at;
 	l->fresh = got.fresh;
+	if (got.fresh && !s->nprefixes)
+		l->stamp = stamp;
 }
 
 static void fill_list(struct check *c, const struct stmt *s, struct list *l)
@@ -286,6 +292,7 @@ static void fill_list(struct check *c, const struct stmt *s, struct list *l)
 		add_prefixes(l, held->v, held->n);
 		l->path = xstrdup(held->path);
 		l->read_at = held->read_at;
+		l->stamp = held->stamp;
 		l->fresh = held->fresh;
 	} else if (s->path) {
 		read_list_file(c, s, l);

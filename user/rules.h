@@ -126,6 +126,12 @@ struct stmt {
 	char *comment;           /* text of `comment "..."`, or NULL */
 };
 
+/* A file as it was when it was read, or written by us. */
+struct list_stamp {
+	int64_t mtime_ns; /* 0: not known */
+	uint64_t size;
+};
+
 /* A list as in force: inline prefixes and what its file held when it was read. Sorted by prefix_cmp(), no duplicates. */
 struct list {
 	char *name;
@@ -133,6 +139,12 @@ struct list {
 	size_t n;
 	char *path;      /* absolute, or NULL */
 	int64_t read_at; /* wall clock, seconds, when the file was read; 0 without one */
+	struct list_stamp stamp; /* of the file whose prefixes these are, and no others; zero otherwise */
+	/* as it is kept in the kernel (listpack.h): v is NULL then, and this is what it holds */
+	const struct listpack *pack;
+	struct prefix *added, *removed; /* since; sorted */
+	size_t nadded, nremoved;
+	bool kept; /* only rules_thaw() sets it, for rules_thaw_kept(): n is known, the contents are not here */
 	bool fresh;      /* its file was read and taken by this very program */
 };
 
@@ -248,7 +260,7 @@ struct list *rules_list(const struct rules *r, const char *name);
 const struct stmt *rules_find(const struct rules *r, const struct stmt *like);
 
 /* Everything, list contents and origins included, as one blob that rules_thaw() turns back into equal rules. Malloc'd. */
-#define RULES_FREEZE_VERSION 3
+#define RULES_FREEZE_VERSION 4
 void *rules_freeze(const struct rules *r, size_t *len);
 int rules_thaw(struct rules *r, const void *blob, size_t len, struct diag *d); /* -EBADMSG: not such a blob */
 
@@ -292,6 +304,19 @@ struct conffile {
 	char *ready; /* the new text in a file beside, synced; it has only to be renamed */
 };
 int conffile_open(struct conffile *c, const char *path, bool create, struct diag *d);
+/* Only the lock; the text is not read. */
+int conffile_lock(struct conffile *c, const char *path, struct diag *d);
+/* Whole lines at the end of the file itself, down to the disk; how long it was is in *before, for conffile_shrink(). */
+int conffile_grow(struct conffile *c, const char *lines, uint64_t *before, struct diag *d);
+void conffile_shrink(struct conffile *c, uint64_t to, struct diag *d);
+/* Words in the file itself become a comment each, '#' and blanks, down to the disk; or are written back as they were. */
+struct conffile_spot {
+	uint64_t at;
+	size_t len;
+	char *was; /* `len` bytes */
+};
+int conffile_blank(struct conffile *c, const struct conffile_spot *v, size_t n, struct diag *d);
+void conffile_unblank(struct conffile *c, const struct conffile_spot *v, size_t n, struct diag *d);
 void conffile_append(struct conffile *c, const char *sentence);                 /* at the end, with its newline */
 int conffile_remove_line(struct conffile *c, unsigned int line, struct diag *d); /* with its continuation lines */
 int conffile_replace_line(struct conffile *c, unsigned int line, const char *sentence, struct diag *d); /* trailing comment kept */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "change.h"
+#include "listedit.h"
 #include "listfile.h"
 #include "out.h"
 #include "show.h"
@@ -420,6 +421,19 @@ static int scan_file(struct edit *e)
 	return err ? EXIT_USAGE : EXIT_DONE;
 }
 
+/* A word that the guards would refuse at the next reading of the file would have the whole file refused then. */
+static int judge_words(const struct edit *e)
+{
+	const struct stmt like = { .kind = STMT_LIST, .name = (char *)e->name };
+	const struct rules *r = e->c.loaded ? &e->c.running : &e->c.written;
+	const struct stmt *s = e->written ? e->written : change_standing(r, &like);
+
+	if (e->op != OP_ADD || !s->path || e->c.o->force || !list_judge_words(r, s, e->words.v, e->words.n, e->c.d))
+		return EXIT_DONE;
+	diag_note(e->c.d, "list %s is as it was; --force adds it all the same", e->name);
+	return EXIT_USAGE;
+}
+
 /* What the next boot falls back on must not bring back what was taken out on purpose. */
 static void save_copy(const struct edit *e)
 {
@@ -491,12 +505,20 @@ static int change_list(const struct options *o, enum op op, int argc, char **arg
 	__cleanup(edit_free) struct edit e = { .op = op, .name = argv[0] };
 	int code = read_prefixes(&e.words, &e.from, o, argc - 1, argv + 1, d);
 
+	if (!code && op != OP_REPLACE && !e.from.name) {
+		code = list_edit_quick(&(struct quick){ o, op == OP_ADD, e.name, e.words.v, e.words.n }, d);
+		if (code != -EAGAIN)
+			return code;
+		code = EXIT_DONE;
+	}
 	if (!code)
 		code = change_begin(&e.c, o, d, false);
 	if (!code)
 		code = find_list(&e);
 	if (!code)
 		code = scan_file(&e);
+	if (!code)
+		code = judge_words(&e);
 	if (!code && e.written && !o->runtime)
 		code = e.written->path ? edit_list_file(&e, e.written) : edit_sentence(&e, e.written);
 	if (!code && e.c.loaded)

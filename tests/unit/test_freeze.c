@@ -174,7 +174,7 @@ static void another_format_is_named(void **state)
 	blob = rules_freeze(&r, &len);
 	blob[8] = 99;
 	assert_int_equal(rules_thaw(&s, blob, len, &d), -EBADMSG);
-	assert_string_equal(told(&d), "E: the rules kept in the kernel have format 99 and this mxdp knows format 3; `mxdp apply` puts "
+	assert_string_equal(told(&d), "E: the rules kept in the kernel have format 99 and this mxdp knows format 4; `mxdp apply` puts "
 				      "the rules of the files in force");
 }
 
