@@ -1995,6 +1995,226 @@ static void the_class_table_says_who_is_protected(void **s)
 	detach_everything();
 }
 
+/* ---- a few prefixes of lists in place ---- */
+
+#define LISTED 1500u /* so many that they are kept packed */
+
+/* One list that is blocked, and the port that everybody else may open. */
+static void put_list(uint32_t leases)
+{
+	__cleanup_free char *text = xmalloc(LISTED * 24 + 100);
+	struct datapath *dp = open_dp(DP_CREATE);
+	struct rules r = {};
+	struct image img = {};
+	size_t at = sprintf(text, "allow smtp\nblock @bad\nlist bad 203.0.113.1");
+
+	for (unsigned int i = 1; i < LISTED; i++)
+		at += sprintf(text + at, " 11.%u.%u.0/24", i / 200, i % 200);
+	OK(rules_parse(&r, "listed", text, at, &diag) ?: rules_finish(&r, &diag) ?: image_compile(&img, &r, NULL, &diag));
+	assert_int_equal(img.npacks, 1);
+	OK(dp_put(dp, &img, leases, &diag));
+	image_free(&img);
+	rules_free(&r);
+	dp_close(dp);
+}
+
+static struct prefix host4(uint32_t a)
+{
+	struct prefix p = { .family = 4, .len = 32 };
+
+	a = htonl(a);
+	memcpy(p.addr, &a, 4);
+	return p;
+}
+
+/* As `list add|del` would. */
+static int edit_list(struct datapath *dp, const struct prefix *p, bool add)
+{
+	__cleanup_free struct service *services = xcalloc(MXDP_SERVICES, sizeof(*services));
+	struct list_edit log = list_edit_of(add ? LIST_ADD : LIST_DEL, 0, p);
+	struct image_edit what = {};
+	struct kept_rules kept;
+	struct rules r;
+	int err = dp_kept(dp, &kept, &diag) ?: rules_thaw_kept(&r, &kept, &diag);
+
+	if (err)
+		return err;
+	assert_non_null(r.lists[0].pack);
+	assert_true(list_change(&r.lists[0], p, add));
+	err = dp_services(dp, services, &diag) ?: image_compile_edit(&what, &r, services, p, 1, &diag) ?:
+	      dp_edit(dp, &what, &log, 1, &diag);
+	image_edit_free(&what);
+	rules_free(&r);
+	kept_rules_free(&kept);
+	return err;
+}
+
+static bool list_in_force_has(struct datapath *dp, const struct prefix *p)
+{
+	struct kept_rules kept;
+	struct rules r;
+	bool has;
+
+	OK(dp_kept(dp, &kept, &diag) ?: rules_thaw_kept(&r, &kept, &diag));
+	has = list_has(&r.lists[0], p);
+	rules_free(&r);
+	kept_rules_free(&kept);
+	return has;
+}
+
+/* What is kept of the list, and what the program does, are the same. */
+static void expect_listed(const char *ifname, uint32_t source, bool listed)
+{
+	struct datapath *dp = open_dp(DP_LOOK);
+	const struct prefix p = host4(source);
+	struct frame4 f = syn4(source, 25);
+	struct dp_verdict v;
+
+	OK(dp_probe(dp, ifname, &f, sizeof(f), &v, &diag));
+	assert_int_equal(v.said.reason, listed ? MXDP_R_BLOCKED : MXDP_R_ALLOWED);
+	assert_int_equal(list_in_force_has(dp, &p), listed);
+	dp_close(dp);
+}
+
+static void a_prefix_is_edited_in_place(void **s)
+{
+	struct prefix p = host4(0x0c010203), wide = { 4, 8, { 13 } };
+	struct datapath *dp;
+	uint32_t epoch, voided;
+
+	(void)s;
+	put_list(LEASES);
+	attach("dpt0", DP_NATIVE);
+	expect_listed("dpt0", 0x0c010203, false);
+	dp = open_dp(DP_BAN);
+	epoch = dp_epoch(dp);
+	voided = dp->now.state->voided;
+	OK(edit_list(dp, &p, true));
+	assert_int_equal(dp_epoch(dp), epoch);
+	assert_int_equal(dp->now.state->voided, voided + 1);
+	dp_close(dp);
+	expect_listed("dpt0", 0x0c010203, true);
+	expect_listed("dpt0", 0x0c010204, false);
+	dp = open_dp(DP_BAN);
+	OK(edit_list(dp, &p, false));
+	/* 256 cells at once */
+	assert_int_equal(edit_list(dp, &wide, true), 0);
+	dp_close(dp);
+	expect_listed("dpt0", 0x0c010203, false);
+	/* what follows takes the edits along: another put begins from what dp_frozen() says */
+	dp = open_dp(DP_LOOK);
+	assert_true(list_in_force_has(dp, &wide));
+	dp_close(dp);
+	detach_everything();
+}
+
+static void a_full_log_says_so_and_changes_nothing(void **s)
+{
+	struct datapath *dp;
+	unsigned int n = 0;
+	int err = 0;
+
+	(void)s;
+	put_list(LEASES);
+	dp = open_dp(DP_BAN);
+	while (!err && n < 10000) {
+		struct prefix p = host4(0x0c000000 + n * 7);
+
+		err = edit_list(dp, &p, true);
+		if (!err)
+			n++;
+		else
+			assert_false(list_in_force_has(dp, &p));
+	}
+	assert_int_equal(err, -ENOSPC);
+	assert_in_range(n, 100, 9000);
+	dp_close(dp);
+	detach_everything();
+}
+
+static void while_a_trial_runs_no_prefix_is_edited(void **s)
+{
+	struct prefix p = host4(0x0c010203);
+	struct datapath *dp;
+
+	(void)s;
+	put_list(LEASES);
+	dp = open_dp(DP_CHANGE);
+	OK(put_trial_in(dp, 1, 1, LEASES, 60));
+	dp_close(dp);
+	dp = open_dp(DP_BAN);
+	assert_true(dp_edit(dp, &(struct image_edit){}, &(struct list_edit){ .op = LIST_ADD }, 1, &diag) < 0);
+	assert_true(noted("confirm"));
+	dp_close(dp);
+	dp = open_dp(DP_CHANGE);
+	OK(dp_take_back(dp, &diag));
+	dp_close(dp);
+	dp = open_dp(DP_BAN);
+	OK(edit_list(dp, &p, true));
+	dp_close(dp);
+	detach_everything();
+}
+
+static int steps_to_live;
+
+static void die_there(const char *name)
+{
+	(void)name;
+	if (!steps_to_live--)
+		kill(getpid(), SIGKILL);
+}
+
+static bool edit_killed(const struct prefix *p, bool add, int step)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		struct datapath *dp;
+
+		steps_to_live = step;
+		dp_edit_step = die_there;
+		if (dp_open(&dp, BPFFS, DP_BAN, &diag) || edit_list(dp, p, add))
+			_exit(9);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status))
+		assert_int_equal(WEXITSTATUS(status), 0);
+	return WIFSIGNALED(status);
+}
+
+static void a_kill_at_any_step_of_an_edit_leaves_a_whole_list(void **s)
+{
+	struct prefix p = { 4, 13, { 12, 8 } };
+	unsigned int kept = 0, taken_back = 0;
+	bool add = true;
+
+	(void)s;
+	put_list(LEASES);
+	attach("dpt0", DP_NATIVE);
+	for (int step = 0; edit_killed(&p, add, step); step++) {
+		struct datapath *dp = open_dp(DP_LOOK);
+		bool has = list_in_force_has(dp, &p);
+
+		/* eight cells: all of them, or none */
+		for (uint32_t i = 0; i < 8; i++) {
+			struct frame4 f = syn4(0x0c080001 + (i << 16), 25);
+			struct dp_verdict v;
+
+			OK(dp_probe(dp, "dpt0", &f, sizeof(f), &v, &diag));
+			assert_int_equal(v.said.reason, has ? MXDP_R_BLOCKED : MXDP_R_ALLOWED);
+		}
+		dp_close(dp);
+		kept += has == add;
+		taken_back += has != add;
+		add = !has;
+	}
+	assert_true(taken_back >= 8);
+	assert_true(kept >= 1);
+	detach_everything();
+}
+
 /* ---- kill -9 ---- */
 
 /* A program of a few lines that answers a probe with what the tables say of port 25, as policy_text[] has it. */
@@ -2538,6 +2758,10 @@ int main(void)
 		TEST(a_trial_across_the_round_of_epochs_leaves_no_lease),
 		TEST(a_ban_leaves_a_trial_alone),
 		TEST(the_class_table_says_who_is_protected),
+		TEST(a_prefix_is_edited_in_place),
+		TEST(a_full_log_says_so_and_changes_nothing),
+		TEST(while_a_trial_runs_no_prefix_is_edited),
+		TEST(a_kill_at_any_step_of_an_edit_leaves_a_whole_list),
 		TEST(another_version_is_named_and_left_alone),
 		TEST(counts_are_taken_over_and_given_back),
 		TEST(bans_are_taken_over),
