@@ -8,6 +8,7 @@
 #include "change.h"
 #include "cookies.h"
 #include "listfile.h"
+#include "listpack.h"
 #include "out.h"
 #include "tell.h"
 #include "trial.h"
@@ -935,6 +936,15 @@ static int prepare_files(struct change *c)
 	return EXIT_DONE;
 }
 
+/* What is in force says the same as a file that was prepared: so edits of single prefixes find both as one. */
+static void stamp_listed(struct change *c)
+{
+	struct list *l = c->listed_is && c->listed.ready ? rules_list(&c->running, c->listed_is) : NULL;
+
+	if (l)
+		l->stamp = list_stamp_of(c->listed.ready);
+}
+
 static int write_files(struct change *c)
 {
 	if (c->file_edited && conffile_commit(&c->file, c->d))
@@ -981,6 +991,7 @@ static int do_it(struct change *c, const struct rules *r)
 
 	if (code)
 		return code;
+	stamp_listed(c);
 	if (put && (c->loaded || c->attach)) {
 		if (!c->loaded)
 			code = create_datapath(c);

@@ -43,6 +43,7 @@ struct change {
 	struct standing was;
 
 	bool file_edited, listed_edited, running_edited;
+	const char *listed_is; /* name of the list in force that says what `listed` says now; NULL: none does */
 	const struct stmt *attach; /* attach this interface too; loads the files when nothing is loaded */
 	const char *detach;     /* take the filter off this one */
 	struct lists_past past; /* for lists that the first attach reads */

@@ -237,6 +237,7 @@ struct edit {
 	struct listfile from; /* --file; name NULL without */
 	bool *held; /* of each word: the list held it, in force or in the file */
 	struct counts in_force, in_file;
+	struct set file_now; /* what the list's own file holds then */
 	const struct stmt *written; /* the sentence in the files, NULL */
 	bool in_dropin;
 };
@@ -245,6 +246,7 @@ static void edit_free(struct edit *e)
 {
 	change_end(&e->c);
 	set_free(&e->words);
+	set_free(&e->file_now);
 	listfile_free(&e->from);
 	free(e->held);
 }
@@ -317,7 +319,9 @@ static int edit_list_file(struct edit *e, const struct stmt *s)
 		return EXIT_DONE;
 	c->listed_edited = true;
 	edit_text(&c->listed, e->op, &e->words);
-	return check_size(e, s, now.n);
+	e->file_now = now;
+	now = (struct set){ 0 };
+	return check_size(e, s, e->file_now.n);
 }
 
 static int edit_sentence(struct edit *e, const struct stmt *s)
@@ -375,6 +379,19 @@ static int edit_running(struct edit *e)
 		return EXIT_DONE;
 	e->c.running_edited = true;
 	return check_size(e, s, now.n);
+}
+
+static void note_sameness(struct edit *e)
+{
+	const struct list *l = rules_list(&e->c.running, e->name);
+	struct set *f = &e->file_now;
+	bool same = l && e->c.listed_edited && !e->written->nprefixes && l->n == f->n;
+
+	set_sort(f);
+	for (size_t i = 0; same && i < f->n; i++)
+		same = !prefix_cmp(&l->v[i], &f->v[i]);
+	if (same)
+		e->c.listed_is = e->name;
 }
 
 static int find_list(struct edit *e)
@@ -523,6 +540,8 @@ static int change_list(const struct options *o, enum op op, int argc, char **arg
 		code = e.written->path ? edit_list_file(&e, e.written) : edit_sentence(&e, e.written);
 	if (!code && e.c.loaded)
 		code = edit_running(&e);
+	if (!code)
+		note_sameness(&e);
 	if (!code)
 		code = change_commit(&e.c);
 	if (code)
