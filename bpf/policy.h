@@ -25,12 +25,19 @@ static __always_inline union mxdp_line *trie_line(const struct mxdp_bank *b, __u
 static __always_inline __u32 trie_node(const struct mxdp_bank *b, __u32 at, __u8 place)
 {
 	union mxdp_line *line = trie_line(b, at);
-	__u32 word = place >> 6, run;
+	__u32 word = place >> 6, run, base;
 
 	if (!line)
 		return 0;
-	run = line->node.base + line->node.rank[word] +
-	      popcount64(line->node.bits[word] << (63 - (place & 63))) - 1;
+	run = line->node.rank[word] + popcount64(line->node.bits[word] << (63 - (place & 63))) - 1;
+	base = line->node.base;
+	if (base & MXDP_NODE_CODED && run < MXDP_NODE_CODES) {
+		__u32 code = line->cell[(MXDP_NODE_INLINE + 1 + run / 16) % MXDP_LINE_CELLS] >> run % 16 * 2 & 3;
+
+		if (code != MXDP_CODE_FAR)
+			return line->node.classes >> 10 * code & (MXDP_CLASSES - 1);
+	}
+	run += MXDP_NODE_BASE(base);
 	line = trie_line(b, run / MXDP_LINE_CELLS);
 	if (!line)
 		return 0;

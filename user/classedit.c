@@ -115,7 +115,7 @@ static uint32_t edit_tails(struct arena *a, uint32_t cell, unsigned int depth, c
 static void read_node(const struct arena *a, uint32_t cell, uint32_t cells[256])
 {
 	const union mxdp_line *line = &a->lines[cell & ~MXDP_NODE];
-	uint32_t run = line->node.base - 1;
+	uint32_t run = MXDP_NODE_BASE(line->node.base) - 1;
 
 	for (unsigned int i = 0; i < 256; i++) {
 		run += line->node.bits[i / 64] >> i % 64 & 1;

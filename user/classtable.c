@@ -228,6 +228,33 @@ static uint32_t add_inline_node(struct arena *a, union mxdp_line *node, const st
 	return cell;
 }
 
+/* Says of the runs once more, in the node's own line, which of the three classes with the most places they have. */
+static void add_codes(union mxdp_line *node, const struct sweep *s)
+{
+	unsigned int n = s->n < MXDP_NODE_CODES ? s->n : MXDP_NODE_CODES;
+	uint16_t places[MXDP_CLASSES] = { 0 };
+
+	for (unsigned int i = 0; i < n; i++)
+		if (is_class(s->cell[i]))
+			places[s->cell[i]] += (i + 1 < s->n ? s->start[i + 1] : 256) - s->start[i];
+	node->node.base |= MXDP_NODE_CODED;
+	memset(node->node.codes, 0xff, sizeof(node->node.codes));
+	for (uint32_t code = 0; code < MXDP_CODE_FAR; code++) {
+		uint32_t most = MXDP_CLASSES;
+
+		for (unsigned int i = 0; i < n; i++)
+			if (is_class(s->cell[i]) && places[s->cell[i]] > (most < MXDP_CLASSES ? places[most] : 0))
+				most = s->cell[i];
+		if (most == MXDP_CLASSES)
+			return;
+		node->node.classes |= most << 10 * code;
+		for (unsigned int i = 0; i < n; i++)
+			if (s->cell[i] == most)
+				node->node.codes[i / 16] ^= (MXDP_CODE_FAR ^ code) << i % 16 * 2;
+		places[most] = 0;
+	}
+}
+
 static uint32_t add_node(struct arena *a, const struct sweep *s)
 {
 	union mxdp_line node = { 0 };
@@ -238,6 +265,7 @@ static uint32_t add_node(struct arena *a, const struct sweep *s)
 	node.node.base = take_cells(a, &a->runs, s->n);
 	for (unsigned int i = 0; !a->full && i < s->n; i++)
 		*cell_at(a, node.node.base + i) = s->cell[i];
+	add_codes(&node, s);
 	return put_node(a, &node);
 }
 
@@ -468,9 +496,15 @@ static uint32_t step_node(const union mxdp_line *lines, uint32_t cell, uint8_t p
 {
 	const union mxdp_line *line = &lines[cell & ~MXDP_NODE];
 	unsigned int word = place / 64;
-	uint32_t run = line->node.base + line->node.rank[word] +
-		       __builtin_popcountll(line->node.bits[word] << (63 - place % 64)) - 1;
+	uint32_t run = line->node.rank[word] + __builtin_popcountll(line->node.bits[word] << (63 - place % 64)) - 1;
 
+	if (line->node.base & MXDP_NODE_CODED && run < MXDP_NODE_CODES) {
+		uint32_t code = line->node.codes[run / 16] >> run % 16 * 2 & 3;
+
+		if (code != MXDP_CODE_FAR)
+			return line->node.classes >> 10 * code & (MXDP_CLASSES - 1);
+	}
+	run += MXDP_NODE_BASE(line->node.base);
 	return lines[run / MXDP_LINE_CELLS].cell[run % MXDP_LINE_CELLS];
 }
 

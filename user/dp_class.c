@@ -45,7 +45,7 @@ static uint32_t run_of(const union mxdp_line *l, uint8_t place)
 {
 	uint64_t upto = l->node.bits[place >> 6] << (63 - (place & 63));
 
-	return l->node.base + l->node.rank[place >> 6] + __builtin_popcountll(upto) - 1;
+	return MXDP_NODE_BASE(l->node.base) + l->node.rank[place >> 6] + __builtin_popcountll(upto) - 1;
 }
 
 static bool bit_of(const uint8_t *bytes, unsigned int nr)

@@ -16,7 +16,7 @@
 #define MXDP_ABI 1002
 #define MXDP_OTHER(...) __VA_ARGS__
 #else
-#define MXDP_ABI 2
+#define MXDP_ABI 3
 #define MXDP_OTHER(...)
 #endif
 
@@ -70,7 +70,8 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
  * bit i of `bits` is set when a run starts at place i (bit 0 always is). The cell of place i is cell number
  *     base + rank[i / 64] + popcount(bits[i / 64] up to and with bit i % 64) - 1
  * of the bank's lines taken as an array of cells, sixteen to a line. Up to six runs lie in the node's own line
- * (base = line * 16 + MXDP_NODE_INLINE).
+ * (base = line * 16 + MXDP_NODE_INLINE). Where there are more, base carries MXDP_NODE_CODED, and that room says again of the
+ * first MXDP_NODE_CODES runs which of three classes they have, two bits each, or MXDP_CODE_FAR: most packets need no other line.
  *
  * A tail (MXDP_TAIL | cell) stands for a long path with nothing beside it: its head, then the cell below when it goes on,
  * then `length` address bits from the present depth on, from the top of the first cell. An address with these bits has the
@@ -84,6 +85,10 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
 #define MXDP_NODE         0x80000000u
 #define MXDP_TAIL         0x40000000u
 #define MXDP_NODE_INLINE  10u
+#define MXDP_NODE_CODED   0x80000000u
+#define MXDP_NODE_CODES   80u
+#define MXDP_CODE_FAR     3u
+#define MXDP_NODE_BASE(base) ((base) & ~MXDP_NODE_CODED)
 #define MXDP_LINE_CELLS   16u
 #define MXDP_TAILS        4u
 #define MXDP_TRIE_STEPS   17u /* IPv6, behind the first 16 bits: 13 of eight bits, then four tails */
@@ -99,9 +104,15 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
 union mxdp_line {
 	struct {
 		__u64 bits[4];
-		__u32 base;    /* cell number of the first run */
+		__u32 base;    /* cell number of the first run, and MXDP_NODE_CODED */
 		__u8 rank[4];  /* set bits in the words before this one */
-		__u32 runs[6]; /* cells, when they are six or fewer */
+		union {
+			__u32 runs[6]; /* cells, when they are six or fewer */
+			struct {
+				__u32 classes; /* ten bits each, the first in the lowest */
+				__u32 codes[MXDP_NODE_CODES / 16];
+			};
+		};
 	} node;
 	__u32 cell[MXDP_LINE_CELLS];
 };
