@@ -161,6 +161,8 @@ static __always_inline int filter(struct xdp_md *ctx)
 		goto out; /* what keeps the host on its network passes whoever sends it */
 	}
 
+	if (syn)
+		gate_touch(b, &p, entry & MXDP_PORT_SERVICE);
 	cut = source_banned(&p, tcp ? p.dport : BAN_NO_PORT, ctx->rx_queue_index, probing);
 	if (syn || cut || b->flags & (MXDP_BANK_BLOCKS | MXDP_BANK_CONNECTIONS))
 		class_ = class_of(b, &p, &dressed) & (MXDP_CLASSES - 1);
