@@ -54,6 +54,17 @@ int bare_drop(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
+/* Whatever filters must have the frame come from the cache of the CPU that sent it: this is that, and nothing else. */
+SEC("xdp.frags")
+int read_drop(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	if (data + 14 + 20 + 20 > end || U16(data, 12) != bpf_htons(ETH_P_IP) || U16(data, 14 + 20 + 2) == bpf_htons(22))
+		return XDP_PASS;
+	return XDP_DROP;
+}
+
 /* SYN-ACKs, by the flags of a TCP header without IP options */
 SEC("xdp.frags")
 int sink(struct xdp_md *ctx)
