@@ -2,6 +2,9 @@
 # make            build/mxdp
 # make check      every test that needs no package beyond the build's (see tools/check for all of it)
 # make bench      what each packet costs, over `return XDP_PASS`
+# make soak       attach and detach, package upgrade and downgrade, a thousand times each, under traffic; an hour
+# make kernels    the program on Linux 6.1 and 6.12, emulated; five minutes
+# make boot       the package's units in a Debian that boots, emulated; ten minutes
 # make install    PREFIX, DESTDIR, SYSCONFDIR, UNITDIR
 # make deb        a Debian package, in build/deb
 # V=1 shows the commands.
@@ -153,6 +156,16 @@ fuzz:
 kernels: all tests
 	tests/kernels/run
 
+# Debian 12 with systemd and the package, booted three times (tools/install-packages build test deb kernels); ten minutes
+boot: all deb
+	MXDP_BUILD=$(abspath $(O)) tests/kernels/boot
+
+# ROUNDS of attach and detach, PACKAGES of upgrades and downgrades (tools/install-packages build test deb)
+soak: export ROUNDS ?= 1000
+soak: export PACKAGES ?= 1000
+soak: all
+	MXDP_BUILD=$(abspath $(O)) bash tests/lab/soak.t
+
 bench: all $(O)/bench $(O)/flood
 	$(O)/bench --json $(O)/bench.json
 	@O=$(O) tools/bench/flood
@@ -184,7 +197,7 @@ deb:
 clean:
 	rm -rf $(O)
 
-.PHONY: all tests clean check fuzz kernels bench install uninstall deb
+.PHONY: all tests clean check fuzz kernels boot soak bench install uninstall deb
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $(O)/*.d $(O)/tests/*/*.d)
