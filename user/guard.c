@@ -52,15 +52,34 @@ static const struct way *cut_way(const struct operator *op, const struct rules *
 	return NULL;
 }
 
+/* Where nobody stands above this process, everybody who is logged in over SSH: over a port that is an admin's, or its own. */
+static bool find_logins(struct operator *op, const struct rules *before)
+{
+	__cleanup_free uint8_t *port = xcalloc(65536, 1);
+
+	if (!nobody_at_a_terminal())
+		return false;
+	port[22] = 1;
+	for (size_t i = 0; before && i < before->n; i++)
+		for (size_t k = 0; before->v[i].kind == STMT_ADMIN && k < before->v[i].nports; k++)
+			for (unsigned int p = before->v[i].ports[k].lo; p <= before->v[i].ports[k].hi; p++)
+				port[p] = 1;
+	operator_logins(op, port);
+	return op->n > 0;
+}
+
 bool cuts_operator(const struct options *o, const struct rules *r, const struct rules *before, struct diag *d)
 {
 	struct operator op;
+	bool logins = false;
 	const struct way *cut;
 	char buf[PREFIX_TEXT];
 
 	if (o->force || says(r, STMT_OBSERVE))
 		return false;
 	operator_find(&op);
+	if (!op.n)
+		logins = find_logins(&op, before);
 	if (!op.n)
 		return false;
 	/* what only observes refuses nobody */
@@ -69,14 +88,15 @@ bool cuts_operator(const struct options *o, const struct rules *r, const struct 
 	cut = cut_way(&op, r, before);
 	if (cut) {
 		prefix_text(&cut->peer, buf);
-		diag_error(d, "this would refuse new SSH connections from %s to port %u, the way you came; say "
-			      "`mxdp admin %u from %s` first, or --force", buf, cut->port, cut->port, buf);
+		diag_error(d, "this would refuse new SSH connections from %s to port %u, %s; say "
+			      "`mxdp admin %u from %s` first, or --force", buf, cut->port,
+			   logins ? "from where somebody is logged in" : "the way you came", cut->port, buf);
 		return true;
 	}
 	if (says(r, STMT_ADMIN) || (before && !says(before, STMT_ADMIN)))
 		return false;
 	prefix_text(&op.v[0].peer, buf);
-	diag_error(d, "this leaves no `admin` sentence, and you are logged in over SSH: the next mistake could lock you out; "
-		      "say `mxdp admin %u from %s` first, or --force", op.v[0].port, buf);
+	diag_error(d, "this leaves no `admin` sentence, and %s logged in over SSH: the next mistake could lock you out; "
+		      "say `mxdp admin %u from %s` first, or --force", logins ? "somebody is" : "you are", op.v[0].port, buf);
 	return true;
 }

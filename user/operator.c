@@ -9,12 +9,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utmpx.h>
 #include "flows.h"
 #include "operator.h"
 
 #define SSH_VARIABLE "SSH_CONNECTION="
 #define MAX_ENVIRON (4u << 20)
 #define MAX_PARENTS 64
+#define LOGIND_SESSIONS "/run/systemd/sessions"
 
 /* ---- what is looked at ---- */
 
@@ -143,6 +145,7 @@ static void add_environ(struct search *s, pid_t pid)
 
 struct process {
 	pid_t pid, parent;
+	int terminal; /* 0: none */
 	char name[32];
 };
 
@@ -156,7 +159,7 @@ static bool process_read(pid_t pid, struct process *p)
 
 	diag_free(&quiet);
 	*p = (struct process){ .pid = pid };
-	if (!open || !close || close < open || sscanf(close + 1, " %*c %d", &p->parent) != 1)
+	if (!open || !close || close < open || sscanf(close + 1, " %*c %d %*d %*d %d", &p->parent, &p->terminal) != 2)
 		return false;
 	snprintf(p->name, sizeof(p->name), "%.*s", (int)(close - open - 1), open + 1);
 	return true;
@@ -284,6 +287,84 @@ void operator_find(struct operator *op)
 	for (size_t i = 0; !op->n && i < s.said.n; i++)
 		if (is_here(&s.said.v[i].here))
 			add_way(op, &s.said.v[i]);
+	free(s.flow);
+}
+
+/* ---- everybody who is logged in ---- */
+
+static void add_flows_of(struct search *s, const struct prefix *peer)
+{
+	for (size_t i = 0; i < s->nflows; i++) {
+		const struct flow *f = &s->flow[i];
+		struct way w = { f->peer, f->local, f->pport, f->lport, true };
+
+		if (established(f) && !prefix_cmp(&f->peer, peer))
+			add_way(s->op, &w);
+	}
+}
+
+static void add_utmp(struct search *s)
+{
+	struct utmpx *u;
+
+	setutxent();
+	while ((u = getutxent())) {
+		bool v6 = u->ut_addr_v6[1] || u->ut_addr_v6[2] || u->ut_addr_v6[3];
+		struct prefix peer = { .family = v6 ? 6 : 4, .len = v6 ? 128 : 32 };
+
+		if (u->ut_type != USER_PROCESS || (!v6 && !u->ut_addr_v6[0]))
+			continue;
+		memcpy(peer.addr, u->ut_addr_v6, v6 ? 16 : 4);
+		add_flows_of(s, &peer);
+	}
+	endutxent();
+}
+
+/* logind knows logins without a terminal too; it writes KEY=VALUE lines, a file for each session. */
+static void add_logind(struct search *s)
+{
+	static const char key[] = "\nREMOTE_HOST=";
+	DIR *dir = opendir(LOGIND_SESSIONS);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		__cleanup_free char *path = xasprintf(LOGIND_SESSIONS "/%s", e->d_name), *text = NULL;
+		struct diag quiet = { 0 };
+		struct prefix peer;
+		size_t len;
+		char *host = e->d_name[0] == '.' || strchr(e->d_name, '.') || file_read(path, 65536, &text, &len, &quiet) ?
+			NULL : strstr(text, key);
+
+		diag_free(&quiet);
+		if (!host)
+			continue;
+		host += strlen(key);
+		host[strcspn(host, "\n")] = '\0';
+		if (parse_address(host, &peer))
+			add_flows_of(s, &peer);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+bool nobody_at_a_terminal(void)
+{
+	struct process p;
+
+	return process_read(getpid(), &p) && !p.terminal;
+}
+
+void operator_logins(struct operator *op, const uint8_t port[65536])
+{
+	struct search s = { .op = op, .read = true };
+	struct diag quiet = { 0 };
+
+	*op = (struct operator){ 0 };
+	if (!flows_read(&s.flow, &s.nflows, port, &quiet) && s.nflows) {
+		add_utmp(&s);
+		add_logind(&s);
+	}
+	diag_free(&quiet);
 	free(s.flow);
 }
 

@@ -25,6 +25,13 @@ struct operator {
  * another network namespace (a lab, a container) the operator's connection is none of the filter's business.
  */
 void operator_find(struct operator *op);
+/*
+ * A command that no shell stands above (`systemctl reload`, cron) has nobody to find: its operator may be anybody who is
+ * logged in from elsewhere, as utmp and logind tell. Their connections to ports with an entry in `port`.
+ */
+void operator_logins(struct operator *op, const uint8_t port[65536]);
+/* This process has no terminal. */
+bool nobody_at_a_terminal(void);
 /* "192.0.2.7 50000 192.0.2.10 22", one a line. Malloc'd. */
 char *operator_text(const struct operator *op);
 /* "alice from 192.0.2.7", "root". Malloc'd. */

@@ -69,6 +69,36 @@ mxdp apply >/dev/null 2>&1
 forgets
 t 'nobody is logged in over SSH here: not refused' mxdp apply --dry-run
 
+# ---- no shell above: systemctl reload, cron ----
+
+# as a unit of systemd runs it, where logind says that somebody has logged in from $1
+mkdir "$LAB_DIR/sessions"
+from_unit() {
+	printf '# of logind\nUID=0\nREMOTE=1\nREMOTE_HOST=%s\nSERVICE=sshd\n' "$1" >"$LAB_DIR/sessions/7"
+	ns mx setsid -w unshare --mount --propagation private sh -c 'mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/sessions &&
+		cp "$1"/* /run/systemd/sessions && shift && exec "$@"' sh "$LAB_DIR/sessions" \
+		setpriv --bounding-set=-all,+bpf,+net_admin,+perfmon --inh-caps=-all --no-new-privs "${@:2}" </dev/null
+}
+good
+mxdp apply >/dev/null 2>&1
+spawn remote ssh "${options[@]}" root@$MX4 'echo in; sleep 60' >"$LAB_DIR/logged-in" </dev/null
+login=$LAB_PID
+within 5 grep -q in "$LAB_DIR/logged-in"
+forgets
+not_t 'with nobody above, who is logged in counts' from_unit $REMOTE4 "$MXDP" reload --no-confirm
+t '... says why' grep -q "refuse new SSH connections from $REMOTE4 to port 22, from where somebody is logged in" <<<"$LAB_OUT"
+t '... but not who only knocks, or is logged in from elsewhere' from_unit 198.51.100.7 "$MXDP" reload --no-confirm --dry-run
+t '... nor when it is forced' from_unit $REMOTE4 "$MXDP" reload --no-confirm --force --dry-run
+rules 'interface wan0' 'allow ssh' 'allow smtp'
+not_t 'nor may the last admin sentence go' from_unit $REMOTE4 "$MXDP" reload --no-confirm
+good
+echo 'allow 7009' >>"$MXDP_CONFIG"
+t 'a policy that does not forget is put in force' from_unit $REMOTE4 "$MXDP" reload --no-confirm
+t '... for good' eval '! mxdp status | grep -q TRIAL'
+ends "$login"
+good
+mxdp apply >/dev/null 2>&1
+
 # ---- tmux ----
 
 good
