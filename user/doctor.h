@@ -41,7 +41,7 @@ void doctor_strangers(struct strangers *who, const struct rules *r);
 
 /* `l` NULL where mxdp is not loaded: then only what can be said without it. */
 void doctor_kernel(struct findings *f);
-void doctor_interfaces(struct findings *f, const struct look *l);
+void doctor_interfaces(struct findings *f, const struct look *l, const struct options *o);
 void doctor_services(struct findings *f, const struct look *l);
 void doctor_firewalls(struct findings *f, const struct look *l);
 void doctor_rules(struct findings *f, const struct look *l, const struct options *o);

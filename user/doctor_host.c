@@ -14,6 +14,7 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include "doctor.h"
+#include "tell.h"
 
 void finding_add(struct findings *f, enum health how, const char *area, const char *remedy, const char *fmt, ...)
 {
@@ -152,13 +153,15 @@ static void look_at_interface(struct findings *f, const struct iface_view *v)
 	look_at_offloads(f, k->now);
 }
 
-void doctor_interfaces(struct findings *f, const struct look *l)
+void doctor_interfaces(struct findings *f, const struct look *l, const struct options *o)
 {
 	__cleanup_free struct iface_view *v = NULL;
 	size_t n = 0;
 
 	if (!l) {
-		finding_add(f, HEALTH_BAD, "interface", "mxdp apply", "mxdp is not loaded: NOTHING IS FILTERED");
+		__cleanup_free char *begin = how_to_begin(o->config);
+
+		finding_add(f, HEALTH_BAD, "interface", begin, "mxdp is not loaded: NOTHING IS FILTERED");
 		return;
 	}
 	v = look_ifaces(l, &n);

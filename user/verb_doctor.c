@@ -56,7 +56,7 @@ static int doctor(const struct options *o, struct diag *d)
 		return EXIT_KERNEL;
 	}
 	doctor_kernel(&f);
-	doctor_interfaces(&f, l);
+	doctor_interfaces(&f, l, o);
 	doctor_rules(&f, l, o);
 	doctor_services(&f, l);
 	doctor_firewalls(&f, l);

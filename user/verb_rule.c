@@ -264,7 +264,7 @@ int verb_rule(const struct options *o, int argc, char **argv)
 		return verb_end(o, &d, code);
 	}
 	if (argc == 1 && strcmp(argv[0], "observe"))
-		return verb_end(o, &d, usage_error(&d, argv[0], "what to %s is missing", argv[0]));
+		return verb_end(o, &d, usage_error(&d, argv[0], "the words behind \"%s\" are missing", argv[0]));
 	if (rules_parse_args(&said, argc, argv, &d))
 		return verb_end(o, &d, EXIT_USAGE);
 	return verb_end(o, &d, say_sentence(o, &said.v[0], &d));

@@ -12,6 +12,7 @@ code() { mxdp doctor >/dev/null 2>&1; echo $?; }
 
 same 'not loaded: exit 3' 3 "$(code)"
 t 'not loaded: said' finds 'BAD .*NOTHING IS FILTERED'
+t '... with what begins, where there is no rules file yet' advises 'NOTHING IS FILTERED' 'mxdp attach INTERFACE'
 
 talk mx serve 25 7001 7003 &
 within 5 serves mx 7003
