@@ -139,7 +139,8 @@ const struct verb_text verbs[] = {
 	  "ten are kept. The rules files are left as they are, and a boot begins with the policy gone back to until an `apply` is\n"
 	  "confirmed.\n", "mxdp rollback\n  mxdp rollback 7" },
 	{ { "reload", verb_reload, "reload [FILE]", "the same, on a filter that is attached already" }, "fdcmk",
-	  "Exit status 3 when nothing is attached. --keep-runtime keeps the sentences that were said with --runtime.\n" TRIAL_HELP, "mxdp reload" },
+	  "Exit status 3 when nothing is attached. --keep-runtime keeps the sentences that were said with --runtime. --in-force\n"
+	  "reads no file: another version of mxdp takes over what is in force.\n" TRIAL_HELP, "mxdp reload" },
 	{ { "attach", verb_attach, "attach IFACE [mode native|generic|auto]", "filter on an interface" }, "rfdcm",
 	  "The sentence `interface IFACE`. The first attach puts all of the rules file in force; without a file one is begun. Native\n"
 	  "mode judges packets in the driver; generic mode works with every driver, later and slower; auto tries both. An\n"
@@ -236,6 +237,7 @@ static const struct option_text {
 	{ "wait", 'c', 0, false, FIELD(wait) },
 	{ "boot", 'b', 0, false, FIELD(boot) },
 	{ "keep-runtime", 'k', 0, false, FIELD(keep_runtime) },
+	{ "in-force", 'k', 0, false, FIELD(in_force) },
 	{ "only", 'y', 0, true, FIELD(only) },
 	{ "comment", 'm', 0, true, FIELD(comment) },
 	{ "stdin", 's', 0, false, FIELD(from_stdin) },

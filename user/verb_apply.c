@@ -18,7 +18,7 @@ struct apply {
 	struct plan plan;
 	size_t nruntime; /* sentences that --keep-runtime kept */
 	bool named;     /* the file was named on the command line */
-	bool kept;      /* --boot: not the files, but what was in force before what nobody confirmed */
+	bool kept;      /* not the files, but what is in force, or was before what nobody confirmed (--boot) */
 	bool fell_back; /* --boot: ... for the files have an error */
 };
 
@@ -69,6 +69,18 @@ static int read_rules(struct apply *a)
 	return EXIT_DONE;
 }
 
+/* What is in force, whatever the files say by now: an upgrade is no moment for a policy that nobody has confirmed. */
+static int keep_rules(struct apply *a)
+{
+	if (!a->was.frozen) {
+		diag_error(a->d, "%s", a->was.loaded ? "what is in force cannot be read, so it cannot be kept; `mxdp reload` puts the "
+			   "files in force" : "nothing is in force; `mxdp apply` puts the files in force");
+		return EXIT_KERNEL;
+	}
+	a->kept = true;
+	return rules_thaw(&a->after, a->was.frozen, a->was.nfrozen, a->d) ? EXIT_KERNEL : EXIT_DONE;
+}
+
 /* "8 sentences from FILE", or how many of them conf.d said. */
 static void print_source(const struct apply *a)
 {
@@ -76,6 +88,10 @@ static void print_source(const struct apply *a)
 	char said[OUT_TEXT + 16], number[OUT_TEXT];
 
 	printf("in force: %s", text_plural(a->after.n, "sentence", "sentences", said, sizeof(said)));
+	if (a->kept) {
+		fputs(", as before", stdout);
+		return;
+	}
 	if (n != a->after.n)
 		printf(", %s", text_number(n, number));
 	fputs(" from ", stdout);
@@ -259,7 +275,7 @@ static int apply(const struct options *o, const char *path, bool named, bool onl
 	}
 	code = plan_make(&a.plan, o, d);
 	if (!code)
-		code = at_boot(&a) ? read_boot(&a) : read_rules(&a);
+		code = o->in_force ? keep_rules(&a) : at_boot(&a) ? read_boot(&a) : read_rules(&a);
 	if (code || (a.kept && !a.after.n))
 		return code;
 	if (o->only && !interface_named(&a.after, o->only)) {
@@ -288,6 +304,9 @@ int apply_main(const struct options *o, int argc, char **argv, bool only_loaded)
 
 	if (argc > 2)
 		return verb_end(o, &d, usage_error(&d, argv[0], "too many words: \"%s\"", argv[2]));
+	if (o->in_force && (argc > 1 || o->boot || o->keep_runtime))
+		return verb_end(o, &d, usage_error(&d, argv[0], "--in-force reads no file, so a FILE, --boot and --keep-runtime say "
+						   "something else"));
 	do
 		code = apply(o, path, argc > 1, only_loaded, &d);
 	while (code == -EAGAIN); /* somebody else loaded the filter in between: the files may have changed with it */

@@ -58,6 +58,7 @@ static const struct {
 	{ 'c', "--wait             until the trial has ended; exit status 5 when it was not confirmed" },
 	{ 'b', "--boot             as said above" },
 	{ 'k', "--keep-runtime     keep the sentences that were said with --runtime" },
+	{ 'k', "--in-force         not the files: what is in force, by this version of mxdp" },
 	{ 'y', "--only NAME        attach to this interface, and leave the others as they are" },
 	{ 'm', "--comment TEXT     kept with the policy, for `mxdp show history`" },
 };

@@ -39,6 +39,7 @@ struct options {
 	bool wait;           /* --wait */
 	bool boot;           /* --boot */
 	bool keep_runtime;   /* --keep-runtime */
+	bool in_force;       /* --in-force */
 	const char *only;    /* --only NAME: the other interfaces are left as they are */
 	const char *comment; /* --comment TEXT */
 };

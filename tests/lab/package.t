@@ -71,10 +71,11 @@ spawn remote "$LAB_BIN/talk" hold -s "$LAB_DIR/hold" 20 $MX4 7001
 holder=$LAB_PID
 within 5 test -s "$LAB_DIR/hold"
 passed=$(debian mxdp export | sed -n 's/^mxdp_port_passed_packets_total{[^}]*port="7001"[^}]*} //p' | awk '{ n += $1 } END { print n + 0 }')
+t 'an edit that nobody has applied' debian sh -c 'echo "allow 7002" >>/etc/mxdp/mxdp.conf'
 t 'upgrade' debian dpkg -i /mnt/new.deb
 same 'the new version is installed' "$version+1" "$(debian dpkg-query -W -f '${Version}' mxdp)"
 t 'still filtering' debian mxdp status
-not_t 'a closed port is silent' talk remote try -t 400 1 $MX4 7002
+not_t 'a closed port is silent, whatever the file says by now' talk remote try -t 400 1 $MX4 7002
 t 'downgrade' debian dpkg -i /mnt/old.deb
 t 'still filtering' debian mxdp status
 t 'an open port answers' talk remote try 1 $MX4 7001

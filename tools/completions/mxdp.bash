@@ -36,7 +36,7 @@ _mxdp() {
 		case $verb in
 		allow|deny|block|admin|exempt|default|observe|enforce|track) options+=' --runtime --force --dry-run' ;;
 		list) options+=' --runtime --force --dry-run --file' ;;
-		apply|reload) options+=' --force --dry-run --confirm --no-confirm --wait --comment --boot --only --keep-runtime' ;;
+		apply|reload) options+=' --force --dry-run --confirm --no-confirm --wait --comment --boot --only --keep-runtime --in-force' ;;
 		attach) options+=' --runtime --force --dry-run --confirm --no-confirm' ;;
 		detach) options+=' --runtime --dry-run --all' ;;
 		show) options+=' --interface --numeric --top' ;;
