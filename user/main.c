@@ -149,7 +149,8 @@ const struct verb_text verbs[] = {
 	{ { "detach", verb_detach, "detach [IFACE | --all]", "stop filtering" }, "rdaZ",
 	  "With a name: takes the filter off that interface and its sentence out of the rules file (--runtime: leaves the file\n"
 	  "alone). Without: takes the filter off everywhere, reads no file and writes none, so that `mxdp apply` brings it back.\n"
-	  "--on-stop is for the systemd unit: does nothing where the rules in force say `on-stop keep`.\n",
+	  "--on-stop is for the systemd unit: does nothing where the rules in force say `on-stop keep`, or the interface has got\n"
+	  "another name.\n",
 	  "mxdp detach eth0\n  mxdp detach" },
 
 	{ { "import", verb_import, "import FIREWALL [PATH|-]...", "an old firewall's rules, said as sentences of mxdp" }, "i",

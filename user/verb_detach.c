@@ -107,14 +107,42 @@ static bool stays(const struct options *o)
 	return keep;
 }
 
+/* systemd stops the unit of a name that goes. The device may live on under another one, and is to stay filtered. */
+static bool renamed(const struct options *o, const char *name, char now[IFNAMSIZ])
+{
+	__cleanup_free struct dp_iface *v = NULL;
+	__cleanup_dp struct datapath *dp = NULL;
+	struct diag quiet = { 0 };
+	size_t n = 0;
+
+	if (dp_open(&dp, o->bpffs, DP_LOOK, &quiet))
+		dp = NULL;
+	else if (dp_ifaces(dp, &v, &n, &quiet))
+		n = 0;
+	diag_free(&quiet);
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(v[i].name, name) || v[i].ifindex || !*v[i].now || !strcmp(v[i].now, name))
+			continue;
+		memcpy(now, v[i].now, IFNAMSIZ);
+		return true;
+	}
+	return false;
+}
+
 int verb_detach(const struct options *o, int argc, char **argv)
 {
 	struct diag d = { 0 };
+	char now[IFNAMSIZ];
 
 	if (argc > 2)
 		return verb_end(o, &d, usage_error(&d, "detach", "too many words: \"%s\"", argv[2]));
 	if (o->on_stop && stays(o)) {
 		say(o, "the filter stays: the rules say `on-stop keep`; `mxdp detach` takes it off");
+		return verb_end(o, &d, EXIT_DONE);
+	}
+	if (o->on_stop && argc == 2 && renamed(o, argv[1], now)) {
+		say(o, "the filter stays: %s is called %s now; `mxdp attach %s` goes on under that name, `mxdp detach %s` takes it off",
+		    argv[1], now, now, now);
 		return verb_end(o, &d, EXIT_DONE);
 	}
 	if (argc == 1)

@@ -330,7 +330,7 @@ rules 'interface wan0' 'allow 7004'
 t 'apply' mxdp apply
 rename() { ns mx ip link set "$1" down && ns mx ip link set "$1" name "$2" && ns mx ip link set "$2" up; }
 t 'renamed' rename wan0 wan9
-t '... it filters' eval 'opens 7004 && ! opens 7003'
+t '... it filters' eval 'within 5 opens 7004 && ! opens 7003'
 answers '... status says that it does, and the remedy' 1 'wan0 was renamed: now wan9, and filtered there' status
 answers '...' 1 'filters 1 of 1' status
 answers '...' 1 'Write `interface wan9` in place of `interface wan0`' status
@@ -387,6 +387,11 @@ t 'on-stop keep: stopping leaves the filter on' mxdp detach --on-stop --runtime 
 t '...' mxdp status
 t 'on-stop detach takes its place' mxdp on-stop detach
 t '... in the file too' grep -qx 'on-stop detach' "$MXDP_CONFIG"
+t 'renamed' rename wan0 wan9
+t 'the unit of a name that goes stops, and the filter stays' mxdp detach --on-stop --runtime wan0
+t '... which is said' grep -q 'is called wan9 now' <<<"$LAB_OUT"
+t '...' eval 'ns mx ip link show dev wan9 | grep -q prog/xdp'
+t 'renamed back' rename wan9 wan0
 t 'stopping takes the filter off' mxdp detach --on-stop --runtime wan0
 not_t '...' mxdp status
 t '... and leaves the sentences in the file' grep -qx 'interface wan0' "$MXDP_CONFIG"
