@@ -134,6 +134,7 @@ struct im_chain {
 	const char *policy_text;  /* NULL: nobody said it */
 	struct im_rule **rule;
 	size_t n;
+	bool declared;            /* the text says that there is such a chain, and not only what is put into it */
 	bool reached;             /* by some packet */
 	bool cuts;                /* its policy refuses segments of open connections */
 	bool inward;              /* rules of it are on the way in */

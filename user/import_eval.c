@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "import_eval.h"
 #include "token.h"
 
@@ -692,6 +693,42 @@ static void find_targets(struct import *im)
 	}
 }
 
+static bool jumped_to(const struct import *im, const struct im_chain *c)
+{
+	for (size_t i = 0; i < im->nchains; i++)
+		for (size_t k = 0; k < im->chain[i]->n; k++) {
+			const struct im_rule *r = im->chain[i]->rule[k];
+
+			if (r->to == c)
+				return true;
+			for (size_t j = 0; r->action == IM_MAP && j < r->map->nmap; j++)
+				if (r->map->map[j]->to == c)
+					return true;
+		}
+	return false;
+}
+
+/* Single commands, as notes have them, put rules into chains that the text does not make: of nft not even `input` is known. */
+static void hook_fragments(struct import *im)
+{
+	for (size_t i = 0; i < im->nchains; i++) {
+		struct im_chain *c = im->chain[i];
+
+		if (!c->n || c->hook != IM_NO_HOOK || c->declared || c->generated || jumped_to(im, c))
+			continue;
+		if (!strncmp(c->table, "nft ", 4) && !strcasecmp(c->name, "input")) {
+			c->hook = IM_INPUT;
+			im_say(im, c->rule[0]->at, IM_NOTE,
+			       "the chain %s is not made in this text; it is taken to hear what comes in, with policy accept",
+			       c->name);
+		} else {
+			im_say(im, c->rule[0]->at, IM_LOSS,
+			       "nothing in this text leads to the chain %s, so no rule of it is carried; import the whole of the old "
+			       "firewall", c->name);
+		}
+	}
+}
+
 static void reach_chain(struct im_chain *c, unsigned int depth)
 {
 	if (c->inward || depth > MAX_DEPTH)
@@ -721,8 +758,9 @@ int im_evaluate(struct import *im, struct im_map *map)
 	struct bases b;
 	size_t steps = 0;
 
-	bases_of(im, &b);
 	find_targets(im);
+	hook_fragments(im);
+	bases_of(im, &b);
 	reach(&b);
 	gather(im, map);
 	find_own(im);

@@ -849,7 +849,7 @@ static bool iptables(struct args *a)
 	if (!name)
 		return false;
 	if (is(o, "-N", "--new-chain") || is(o, "--new", NULL)) {
-		chain(im_of(a), a->family, a->table, name);
+		chain(im_of(a), a->family, a->table, name)->declared = true;
 		return true;
 	}
 	a->i++;
@@ -971,6 +971,7 @@ static void chain_line(struct im_reader *r, struct im_place at, const char *s)
 	char *name = im_copy(r->im, s + 1, n);
 	struct im_chain *c = chain(r->im, t->family, t->table, name);
 
+	c->declared = true;
 	s += 1 + n;
 	s += strspn(s, " \t");
 	if (*s == '-')

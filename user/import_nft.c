@@ -1223,6 +1223,7 @@ static void parse_table(struct nft *p)
 		if (accept(p, "chain")) {
 			struct im_chain *c = chain(p, word(p));
 
+			c->declared = true;
 			parse_chain(p, c);
 		} else if (at(p, "set") || at(p, "map")) {
 			bool map = at(p, "map");
@@ -1268,6 +1269,7 @@ static void parse_add(struct nft *p, bool insert)
 	} else if (accept(p, "chain")) {
 		if (parse_family(p)) {
 			c = chain(p, word(p));
+			c->declared = true;
 			parse_chain(p, c);
 			im_of(p)->understood++;
 		}
