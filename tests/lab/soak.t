@@ -4,11 +4,12 @@
 # another layout of the maps, and killed on the way), under connections that talk in both directions and somebody who
 # knocks on closed ports. Nothing is lost, and nothing is let in while the filter is on.
 #
-# ROUNDS of attach and detach (a round is one of each), PACKAGES of upgrades and downgrades. `make soak` does a thousand.
+# ROUNDS of attach and detach (a round is one of each), PACKAGES of upgrades and downgrades, or as many as MINUTES allow.
+# `make soak` does a thousand.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/debian.sh"
 
-ROUNDS=${ROUNDS:-12} PACKAGES=${PACKAGES:-5}
+ROUNDS=${ROUNDS:-8} PACKAGES=${PACKAGES:-4} MINUTES=${MINUTES:-600}
 lab_up
 talk mx serve 7001 7002 &
 talk remote serve 7002 &
@@ -107,7 +108,7 @@ note "the slowest attach: $slowest ms; whether detached knocks came through was 
 # ---- package upgrade and downgrade ----
 
 packages() {
-	local version last=$PACKAGES began slowest=0 took lost=0 killed=0 next program_was same_program=0
+	local version until=$((SECONDS + MINUTES * 60)) began slowest=0 took lost=0 killed=0 next program_was same_program=0 did=0
 	local -a name=(old.deb new.deb)
 	version=$(dpkg-deb -f "$DEBIAN_DEB" Version)
 	make -s -C "$LAB_ROOT" O="$LAB_BUILD/other" LAYOUT=-DMXDP_OTHER_LAYOUT >"$LAB_BUILD/other.log" 2>&1 &&
@@ -128,7 +129,8 @@ packages() {
 	answered; before=$answered
 	watch_begin wan0
 	failed=0
-	for ((i = 1; i <= last; i++)); do
+	for ((i = 1; i <= PACKAGES && SECONDS < until; i++)); do
+		did=$i
 		next=${name[i % 2]} program_was=$(program wan0)
 		# every fourth is killed at some moment, scripts of the package and all, and done again
 		if ((i % 4 == 0)); then
@@ -150,11 +152,11 @@ packages() {
 	ends "$knocker"
 	watch_end
 	answered
-	same "$PACKAGES upgrades and downgrades, $killed more killed on the way: all were done" 0 $failed
+	same "$did upgrades and downgrades, $killed more killed on the way: all were done" 0 $failed
 	same 'each put its own program in the place of the other' 0 $same_program
 	same 'the filter was never off' 0 $lost
 	same 'nothing was let in' " 0" "$LAB_PASSED $((answered - before))"
-	alive "$PACKAGES upgrades and downgrades"
+	alive "$did upgrades and downgrades"
 	t 'remove' debian dpkg -r mxdp
 	not_t 'no pin is left' test -e "$MXDP_BPFFS/mxdp"
 	note "the slowest installation: $slowest ms"
