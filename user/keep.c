@@ -217,18 +217,15 @@ static int put_policy(int dir, int before, const struct rules *r)
 
 static int put_list(int dir, int before, const struct list *l)
 {
-	__cleanup_free char *text = NULL;
-	char buf[PREFIX_TEXT];
-	size_t len = 0;
-	FILE *to = open_memstream(&text, &len);
+	__cleanup_free char *text = NULL, *head = NULL;
+	char *to;
 
-	if (!to)
-		return -ENOMEM;
-	fprintf(to, "#@ %" PRId64 " %s\n", l->read_at, l->path && !strpbrk(l->path, "\n") ? l->path : "-");
+	head = xasprintf("#@ %" PRId64 " %s\n", l->read_at, l->path && !strpbrk(l->path, "\n") ? l->path : "-");
+	text = xmalloc(strlen(head) + 1 + l->n * PREFIX_TEXT);
+	to = stpcpy(text, head);
 	for (size_t i = 0; i < l->n; i++)
-		fprintf(to, "%s\n", prefix_text(&l->v[i], buf));
-	fclose(to);
-	return put_file(dir, before, l->name, text, len);
+		to = prefix_line(to, &l->v[i]);
+	return put_file(dir, before, l->name, text, to - text);
 }
 
 static int put_lists(int dir, int before, const struct rules *r)

@@ -53,39 +53,6 @@ static char *copy_path(const char *dir, const char *name, bool make, int *err, s
 	return *err ? NULL : xasprintf("%s/%s", lists, name);
 }
 
-/* As prefix_text(), but a million of them in a tenth of the time. */
-static char *put_number(char *to, unsigned int v)
-{
-	if (v >= 100)
-		*to++ = '0' + v / 100;
-	if (v >= 10)
-		*to++ = '0' + v / 10 % 10;
-	*to++ = '0' + v % 10;
-	return to;
-}
-
-static char *put_prefix(char *to, const struct prefix *p)
-{
-	static const char hex[] = "0123456789abcdef";
-
-	if (p->family == 4) {
-		for (int i = 0; i < 4; i++) {
-			to = put_number(to, p->addr[i]);
-			*to++ = i < 3 ? '.' : '/';
-		}
-	} else {
-		for (int i = 0; i < 16; i++) {
-			*to++ = hex[p->addr[i] >> 4];
-			*to++ = hex[p->addr[i] & 15];
-			if (i % 2)
-				*to++ = i < 15 ? ':' : '/';
-		}
-	}
-	to = put_number(to, p->len);
-	*to++ = '\n';
-	return to;
-}
-
 static bool says_already(const char *path, const char *text, size_t len)
 {
 	__cleanup_free char *old = NULL;
@@ -112,7 +79,7 @@ int listcopy_save(const char *dir, const char *name, const struct prefix *v, siz
 	text = xmalloc(sizeof(HEAD) + n * PREFIX_TEXT);
 	to = stpcpy(text, HEAD);
 	for (size_t i = 0; i < n; i++)
-		to = put_prefix(to, &v[i]);
+		to = prefix_line(to, &v[i]);
 	if (says_already(path, text, to - text))
 		return 0;
 	err = file_replace(path, text, to - text, 0600, &said);

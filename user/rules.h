@@ -173,6 +173,8 @@ bool prefix_covers(const struct prefix *p, const struct prefix *of); /* is `of` 
 /* "192.0.2.1", "192.0.2.0/24": the length is left out for single hosts. buf of PREFIX_TEXT bytes. */
 #define PREFIX_TEXT 52
 const char *prefix_text(const struct prefix *p, char *buf);
+/* For files, a million of them in a tenth of the time: the length always, IPv6 in full, a newline. The end; at most PREFIX_TEXT. */
+char *prefix_line(char *to, const struct prefix *p);
 
 /* ---- sentences (grammar.c) ---- */
 

@@ -340,6 +340,38 @@ const char *prefix_text(const struct prefix *p, char *buf)
 	return buf;
 }
 
+static char *put_number(char *to, unsigned int v)
+{
+	if (v >= 100)
+		*to++ = '0' + v / 100;
+	if (v >= 10)
+		*to++ = '0' + v / 10 % 10;
+	*to++ = '0' + v % 10;
+	return to;
+}
+
+char *prefix_line(char *to, const struct prefix *p)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	if (p->family == 4) {
+		for (int i = 0; i < 4; i++) {
+			to = put_number(to, p->addr[i]);
+			*to++ = i < 3 ? '.' : '/';
+		}
+	} else {
+		for (int i = 0; i < 16; i++) {
+			*to++ = hex[p->addr[i] >> 4];
+			*to++ = hex[p->addr[i] & 15];
+			if (i % 2)
+				*to++ = i < 15 ? ':' : '/';
+		}
+	}
+	to = put_number(to, p->len);
+	*to++ = '\n';
+	return to;
+}
+
 /* ---- durations ---- */
 
 static int64_t unit_seconds(char c)
