@@ -13,6 +13,8 @@
 #include <signal.h>
 #include "verbs.h"
 
+struct operator;
+
 /* What was in force before a change, to go back to. */
 struct standing {
 	bool loaded;
@@ -111,6 +113,8 @@ int would_compile(struct datapath *dp, const struct rules *r, struct diag *d);
 void hold_signals(sigset_t *before);
 void release_signals(const sigset_t *before);
 
+/* Who could be locked out: whoever runs this command or, true, all who are logged in where nobody stands above it. (guard.c) */
+bool find_operators(struct operator *op, const struct rules *before);
 /*
  * Would r refuse a new SSH connection of the way the operator came by, and the rules before it not; or leave no admin
  * sentence? Says so. Always false with --force, and when r only observes. (guard.c)

@@ -68,18 +68,22 @@ static bool find_logins(struct operator *op, const struct rules *before)
 	return op->n > 0;
 }
 
+bool find_operators(struct operator *op, const struct rules *before)
+{
+	operator_find(op);
+	return !op->n && find_logins(op, before);
+}
+
 bool cuts_operator(const struct options *o, const struct rules *r, const struct rules *before, struct diag *d)
 {
 	struct operator op;
-	bool logins = false;
 	const struct way *cut;
+	bool logins;
 	char buf[PREFIX_TEXT];
 
 	if (o->force || says(r, STMT_OBSERVE))
 		return false;
-	operator_find(&op);
-	if (!op.n)
-		logins = find_logins(&op, before);
+	logins = find_operators(&op, before);
 	if (!op.n)
 		return false;
 	/* what only observes refuses nobody */

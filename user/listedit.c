@@ -81,12 +81,13 @@ static bool is_plain_edit(const struct quick *q)
 	return q->n && q->n <= (o->runtime ? MOST_WORDS : MOST_LINES) && !o->dry_run && (o->runtime || !exists_in(o->state, "boot"));
 }
 
-/* The operator's own address: whether he would be locked out is judged from the whole. */
-static bool is_operators(const struct quick *q)
+/* An operator's own address: whether he would be locked out is judged from the whole. */
+static bool is_operators(const struct quick_edit *e)
 {
+	const struct quick *q = e->q;
 	struct operator op;
 
-	operator_find(&op);
+	find_operators(&op, &e->r);
 	for (size_t i = 0; i < op.n; i++)
 		for (size_t k = 0; k < q->n; k++)
 			if (prefix_covers(&q->words[k], &op.v[i].peer))
@@ -479,7 +480,7 @@ int list_edit_quick(const struct quick *q, struct diag *d)
 
 	if (!err)
 		err = open_kernel(&e) ?: change_list(&e);
-	if (!err && is_operators(q))
+	if (!err && is_operators(&e))
 		err = -EAGAIN;
 	if (err)
 		return err;

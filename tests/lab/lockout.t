@@ -95,6 +95,14 @@ good
 echo 'allow 7009' >>"$MXDP_CONFIG"
 t 'a policy that does not forget is put in force' from_unit $REMOTE4 "$MXDP" reload --no-confirm
 t '... for good' eval '! mxdp status | grep -q TRIAL'
+mkdir -p "$(dirname "$MXDP_CONFIG")/lists"
+echo 203.0.113.9 >"$(dirname "$MXDP_CONFIG")/lists/bad"
+rules 'interface wan0' 'admin 2222 from 203.0.113.7' 'allow ssh' 'list bad file lists/bad' 'block @bad'
+t 'a list, and a way in that it may cut' mxdp apply
+not_t 'an edit of one prefix, too, may not cut who is logged in' from_unit $REMOTE4 "$MXDP" list add bad $REMOTE4
+t '... says why' grep -q "refuse new SSH connections from $REMOTE4 to port 22, from where somebody is logged in" <<<"$LAB_OUT"
+t '... nor is it written' eval '! grep -q $REMOTE4 "$(dirname "$MXDP_CONFIG")/lists/bad"'
+t '... and others are added' from_unit $REMOTE4 "$MXDP" list add bad 203.0.113.10
 ends "$login"
 good
 mxdp apply >/dev/null 2>&1
