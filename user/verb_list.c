@@ -377,6 +377,8 @@ static int edit_running(struct edit *e)
 	}
 	if (!e->in_force.added && !e->in_force.removed)
 		return EXIT_DONE;
+	/* no longer what its file says, unless note_sameness() finds it so */
+	l->stamp = (struct list_stamp){ 0 };
 	e->c.running_edited = true;
 	return check_size(e, s, now.n);
 }

@@ -284,6 +284,11 @@ answers '... is what diff shows' 1 '^~ list drop: \+0 -1 prefixes' diff
 answers '... in JSON too' 1 '"removed": 1' diff --json
 t 'reload takes it back' mxdp reload
 t '...' equal
+t 'what was said for now alone, from a file' mxdp --runtime list add drop --file - < <(echo 192.0.2.102)
+answers '... is written when it is said for good' 0 'written to .*drop.txt' list add drop 192.0.2.102
+t '... and is in the file' grep -qx 192.0.2.102 "$CONF_DIR/lists/drop.txt"
+t '... and all is equal' equal
+t 'and out again' mxdp list del drop 192.0.2.102
 
 # ---- at once ----
 
