@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -138,4 +139,19 @@ int listcopy_read(const char *dir, const char *name, struct prefix **v, size_t *
 	*n = f.n;
 	*saved = st.st_mtime;
 	return err;
+}
+
+void listcopy_forget(const char *dir, const char *name, const struct prefix *gone, size_t ngone, struct diag *d)
+{
+	__cleanup_free struct prefix *v = NULL;
+	size_t n = 0, left = 0;
+	int64_t saved;
+
+	if (listcopy_read(dir, name, &v, &n, &saved, d))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (!bsearch(&v[i], gone, ngone, sizeof(*gone), prefix_cmp))
+			v[left++] = v[i];
+	if (left < n)
+		listcopy_save(dir, name, v, left, d);
 }

@@ -459,6 +459,13 @@ static void warn_not_gone(const struct quick_edit *e)
 	}
 }
 
+/* What the next boot falls back on must not bring back what was taken out; but to write a long copy takes longer than all the rest. */
+static void edit_copy(const struct quick_edit *e)
+{
+	if (!e->q->add && e->ndid && e->file.path && e->stamp.size <= REWRITTEN)
+		listcopy_forget(e->q->o->state, e->q->name, e->did, e->ndid, e->d);
+}
+
 static void tell(const struct quick_edit *e)
 {
 	struct change c = { .o = e->q->o, .d = e->d, .loaded = true, .listed.path = e->file.path };
@@ -491,6 +498,7 @@ int list_edit_quick(const struct quick *q, struct diag *d)
 	}
 	if (err)
 		return err;
+	edit_copy(&e);
 	warn_not_gone(&e);
 	tell(&e);
 	return EXIT_DONE;

@@ -77,6 +77,8 @@ int listcopy_save(const char *dir, const char *name, const struct prefix *v, siz
 void listcopy_save_all(const char *dir, const struct rules *r, struct diag *d);
 /* 0 with v and the time it was saved; -ENOENT without a message when there is none; or negative errno with a warning in d. */
 int listcopy_read(const char *dir, const char *name, struct prefix **v, size_t *n, int64_t *saved, struct diag *d);
+/* Takes these, which are sorted, out of the copy if there is one. What goes wrong is a warning in d. */
+void listcopy_forget(const char *dir, const char *name, const struct prefix *gone, size_t ngone, struct diag *d);
 
 /* ---- all of it (listload.c) ---- */
 

@@ -462,8 +462,12 @@ static void save_copy(const struct edit *e)
 	__cleanup_free struct prefix *v = NULL;
 	size_t n;
 
-	if (!s || !s->path || !l || !e->c.listed_edited || e->c.o->dry_run || (e->op != OP_REPLACE && l->n))
+	if (!s || !s->path || !l || !e->c.listed_edited || e->c.o->dry_run || (e->op == OP_ADD && l->n))
 		return;
+	if (e->op == OP_DEL && l->n) {
+		listcopy_forget(e->c.o->state, e->name, e->words.v, e->words.n, e->c.d);
+		return;
+	}
 	v = list_file_part(l, s, &n);
 	listcopy_save(e->c.o->state, e->name, v, n, e->c.d);
 }

@@ -205,6 +205,18 @@ echo "$STRANGER4" >"$LIST"
 ln -s /nonexistent "$MXDP_STATE"
 answers 'a place for copies that is none: a warning' 0 'warning: .*/state: .*not a directory' apply
 rm "$MXDP_STATE"
+as_plain >"$LIST"
+t 'a list of some' mxdp apply --force
+t 'one of them is taken out' mxdp list del bad $STRANGER4
+mxdp -q detach
+echo junk >>"$LIST"
+answers '... and the copy does not bring it back' 4 'the last good copy of 20.* \(59 prefixes\) is used' apply
+t '...' opens
+as_plain >"$LIST"
+t 'one of them is taken out, as others wrote the file meanwhile' eval 'mxdp apply --force && touch "$LIST" && mxdp list del bad $STRANGER4'
+not_t '... from the copy too' grep -q "$STRANGER4" "$MXDP_STATE/lists/bad"
+echo "$STRANGER4" >"$LIST"
+t 'a list of one' mxdp apply --force
 t 'emptied on purpose' mxdp list del bad $STRANGER4 --force
 mxdp -q detach
 answers '... it stays so over a boot' 4 'the last good copy of 20.* \(0 prefixes\) is used' apply
