@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "listpack.h"
 #include "rules.h"
 #include "token.h"
 
@@ -419,41 +420,67 @@ static bool ends_in_newline(int fd, uint64_t size)
 	return !size || (pread(fd, &last, 1, size - 1) == 1 && last == '\n');
 }
 
-int conffile_grow(struct conffile *c, const char *lines, uint64_t *before, struct diag *d)
+/* The file as it was looked at: what takes no lock of ours may have put another there. Negative errno, -ESTALE likewise. */
+static int open_as_is(const struct conffile *c, int flags, const struct list_stamp *is)
 {
-	__cleanup_close int fd = open(c->path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-	__cleanup_free char *all = NULL;
-	struct stat st;
-	int err;
+	int fd = open(c->path, flags | O_CLOEXEC | O_NOFOLLOW);
+	struct list_stamp now;
 
-	if (fd < 0 || fstat(fd, &st))
-		return cannot_write(c, -errno, d);
-	*before = st.st_size;
-	all = xasprintf("%s%s", ends_in_newline(fd, *before) ? "" : "\n", lines);
+	if (fd < 0)
+		return -errno;
+	now = list_stamp_at(fd);
+	if (list_stamp_same(&now, is))
+		return fd;
+	close(fd);
+	return -ESTALE;
+}
+
+static int cut_to(int fd, uint64_t size)
+{
+	return ftruncate(fd, size) ? -errno : 0;
+}
+
+static void still_grown(const struct conffile *c, int err, struct diag *d)
+{
+	diag_error(d, "%s: the lines just added to it could not be taken out again: %s; its last lines are not in force", c->path,
+		   strerror(-err));
+}
+
+int conffile_grow(struct conffile *c, const char *lines, struct list_stamp *is, struct diag *d)
+{
+	__cleanup_close int fd = open_as_is(c, O_RDWR | O_APPEND, is);
+	__cleanup_free char *all = NULL;
+	int err, undo;
+
+	if (fd < 0)
+		return fd == -ESTALE ? fd : cannot_write(c, fd, d);
+	all = xasprintf("%s%s", ends_in_newline(fd, is->size) ? "" : "\n", lines);
 	err = write_all(fd, all, strlen(all));
 	if (!err && fdatasync(fd))
 		err = -errno;
-	if (!err)
+	if (!err) {
+		*is = list_stamp_at(fd);
 		return 0;
-	conffile_shrink(c, *before, d);
+	}
+	undo = cut_to(fd, is->size);
+	if (undo)
+		still_grown(c, undo, d);
 	return cannot_write(c, err, d);
 }
 
-void conffile_shrink(struct conffile *c, uint64_t to, struct diag *d)
+void conffile_shrink(struct conffile *c, const struct list_stamp *is, uint64_t to, struct diag *d)
 {
-	if (truncate(c->path, to))
-		diag_error(d, "%s: the lines just added to it could not be taken out again: %s; its last lines are not in force",
-			   c->path, strerror(errno));
+	__cleanup_close int fd = open_as_is(c, O_WRONLY, is);
+	int err = fd < 0 ? fd : cut_to(fd, to);
+
+	if (err)
+		still_grown(c, err, d);
 }
 
 /* ---- words taken out where they stand ---- */
 
-static int write_spots(const struct conffile *c, const struct conffile_spot *v, size_t n, bool back)
+static int write_spots(int fd, const struct conffile_spot *v, size_t n, bool back)
 {
-	__cleanup_close int fd = open(c->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return -errno;
 	for (size_t i = 0; i < n; i++) {
 		__cleanup_free char *text = memset(xmalloc(v[i].len), ' ', v[i].len);
 		ssize_t did;
@@ -466,16 +493,22 @@ static int write_spots(const struct conffile *c, const struct conffile_spot *v, 
 	return fdatasync(fd) ? -errno : 0;
 }
 
-int conffile_blank(struct conffile *c, const struct conffile_spot *v, size_t n, struct diag *d)
+int conffile_blank(struct conffile *c, const struct conffile_spot *v, size_t n, struct list_stamp *is, struct diag *d)
 {
-	int err = write_spots(c, v, n, false);
+	__cleanup_close int fd = open_as_is(c, O_WRONLY, is);
+	int err;
 
+	if (fd < 0)
+		return fd == -ESTALE ? fd : cannot_write(c, fd, d);
+	err = write_spots(fd, v, n, false);
+	*is = list_stamp_at(fd);
 	return err ? cannot_write(c, err, d) : 0;
 }
 
-void conffile_unblank(struct conffile *c, const struct conffile_spot *v, size_t n, struct diag *d)
+void conffile_unblank(struct conffile *c, const struct conffile_spot *v, size_t n, const struct list_stamp *is, struct diag *d)
 {
-	int err = write_spots(c, v, n, true);
+	__cleanup_close int fd = open_as_is(c, O_WRONLY, is);
+	int err = fd < 0 ? fd : write_spots(fd, v, n, true);
 
 	if (err)
 		diag_error(d, "%s: the prefixes just taken out of it could not be written back: %s; they are still in force",

@@ -32,7 +32,7 @@ struct quick_edit {
 	const struct stmt *s; /* its sentence in force */
 	struct prefix *did;  /* the words that change something */
 	size_t ndid;
-	struct list_stamp stamp; /* of the file, when the edit is made */
+	struct list_stamp stamp; /* of the file as it was looked at, or changed, by this edit */
 	uint64_t size;       /* of the file before */
 	bool grown;
 	struct conffile_spot *spots; /* of the words in the file that go */
@@ -238,10 +238,11 @@ static int grow_file(struct quick_edit *e)
 		fprintf(f, "%s\n", prefix_text(&e->did[i], buf));
 	if (!f || fclose(f))
 		return -EAGAIN;
-	err = conffile_grow(&e->file, lines, &e->size, e->d);
+	e->size = e->stamp.size;
+	err = conffile_grow(&e->file, lines, &e->stamp, e->d);
 	free(lines);
 	e->grown = !err;
-	return err ? EXIT_KERNEL : 0;
+	return err == -ESTALE ? -EAGAIN : err ? EXIT_KERNEL : 0;
 }
 
 /* Could the word on a line be p? The first eight or sixteen bits are looked at, for a million lines are looked at. */
@@ -323,10 +324,11 @@ static int cut_lines(struct quick_edit *e)
 	struct conffile *f = &e->file;
 	size_t left = 0, from = 0;
 	int err = file_read(f->path, 2 * REWRITTEN, &f->text, &f->len, e->d);
+	struct list_stamp now = list_stamp_of(f->path);
 
 	if (err)
 		return EXIT_KERNEL;
-	err = find_spots(e, f->text, f->len);
+	err = list_stamp_same(&now, &e->stamp) ? find_spots(e, f->text, f->len) : -EAGAIN;
 	if (err)
 		return err;
 	for (size_t i = 0; i <= e->nspots; i++) {
@@ -362,8 +364,9 @@ static int blank_words(struct quick_edit *e)
 	munmap(text, st.st_size);
 	if (err)
 		return err;
-	e->blanked = true;
-	return conffile_blank(&e->file, e->spots, e->nspots, e->d) ? EXIT_KERNEL : 0;
+	err = conffile_blank(&e->file, e->spots, e->nspots, &e->stamp, e->d);
+	e->blanked = err != -ESTALE;
+	return err == -ESTALE ? -EAGAIN : err ? EXIT_KERNEL : 0;
 }
 
 static int cut_file(struct quick_edit *e)
@@ -380,8 +383,8 @@ static int prepare_file(struct quick_edit *e)
 		return 0;
 	}
 	err = e->q->add ? grow_file(e) : cut_file(e);
-	if (!err)
-		e->stamp = list_stamp_of(e->file.ready ? e->file.ready : e->file.path);
+	if (!err && e->file.ready)
+		e->stamp = list_stamp_of(e->file.ready);
 	return err;
 }
 
@@ -420,9 +423,9 @@ static int put_and_write(struct quick_edit *e)
 		err = put(e);
 	if (err) {
 		if (e->grown)
-			conffile_shrink(&e->file, e->size, e->d);
+			conffile_shrink(&e->file, &e->stamp, e->size, e->d);
 		if (e->blanked)
-			conffile_unblank(&e->file, e->spots, e->nspots, e->d);
+			conffile_unblank(&e->file, e->spots, e->nspots, &e->stamp, e->d);
 		return err;
 	}
 	if (e->file.ready && conffile_commit(&e->file, e->d)) {

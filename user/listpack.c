@@ -405,13 +405,23 @@ void list_unpack(struct list *l)
 
 /* ---- the file it came from ---- */
 
+static struct list_stamp stamp(const struct stat *st)
+{
+	return (struct list_stamp){ st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec, st->st_size };
+}
+
 struct list_stamp list_stamp_of(const char *path)
 {
 	struct stat st;
 
-	if (stat(path, &st))
-		return (struct list_stamp){ 0 };
-	return (struct list_stamp){ st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec, st.st_size };
+	return stat(path, &st) ? (struct list_stamp){ 0 } : stamp(&st);
+}
+
+struct list_stamp list_stamp_at(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? (struct list_stamp){ 0 } : stamp(&st);
 }
 
 bool list_stamp_same(const struct list_stamp *a, const struct list_stamp *b)

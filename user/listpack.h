@@ -63,6 +63,7 @@ void list_unpack(struct list *l);
 
 /* The file as it is now; all zero when it cannot be looked at. */
 struct list_stamp list_stamp_of(const char *path);
+struct list_stamp list_stamp_at(int fd);
 bool list_stamp_same(const struct list_stamp *a, const struct list_stamp *b); /* and not zero */
 
 /* What the datapath keeps of the rules of a bank. */

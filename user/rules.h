@@ -308,17 +308,20 @@ struct conffile {
 int conffile_open(struct conffile *c, const char *path, bool create, struct diag *d);
 /* Only the lock; the text is not read. */
 int conffile_lock(struct conffile *c, const char *path, struct diag *d);
-/* Whole lines at the end of the file itself, down to the disk; how long it was is in *before, for conffile_shrink(). */
-int conffile_grow(struct conffile *c, const char *lines, uint64_t *before, struct diag *d);
-void conffile_shrink(struct conffile *c, uint64_t to, struct diag *d);
-/* Words in the file itself become a comment each, '#' and blanks, down to the disk; or are written back as they were. */
+/*
+ * What changes the file itself, down to the disk. It must be as *is says, and *is says then how it is. -ESTALE, without a
+ * message: it is another, for not everybody takes the lock; that one is left alone, also by what takes the change back.
+ */
+int conffile_grow(struct conffile *c, const char *lines, struct list_stamp *is, struct diag *d); /* whole lines at its end */
+void conffile_shrink(struct conffile *c, const struct list_stamp *is, uint64_t to, struct diag *d);
+/* Words become a comment each, '#' and blanks; or are written back as they were. */
 struct conffile_spot {
 	uint64_t at;
 	size_t len;
 	char *was; /* `len` bytes */
 };
-int conffile_blank(struct conffile *c, const struct conffile_spot *v, size_t n, struct diag *d);
-void conffile_unblank(struct conffile *c, const struct conffile_spot *v, size_t n, struct diag *d);
+int conffile_blank(struct conffile *c, const struct conffile_spot *v, size_t n, struct list_stamp *is, struct diag *d);
+void conffile_unblank(struct conffile *c, const struct conffile_spot *v, size_t n, const struct list_stamp *is, struct diag *d);
 void conffile_append(struct conffile *c, const char *sentence);                 /* at the end, with its newline */
 int conffile_remove_line(struct conffile *c, unsigned int line, struct diag *d); /* with its continuation lines */
 int conffile_replace_line(struct conffile *c, unsigned int line, const char *sentence, struct diag *d); /* trailing comment kept */

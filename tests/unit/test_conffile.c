@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <signal.h>
 #include <time.h>
+#include "listpack.h"
 #include "told.h"
 
 #define CONF "mxdp.conf"
@@ -391,6 +392,49 @@ static void what_is_no_file_is_not_replaced(void **state)
 	assert_true(S_ISFIFO(st.st_mode));
 }
 
+static void an_edit_in_the_file_itself_is_taken_back(void **state)
+{
+	__cleanup_diag struct diag d = { 0 };
+	__cleanup_conffile struct conffile c = opened("11.0.0.1\n11.0.0.2", &d);
+	struct conffile_spot spot = { 9, 8, (char []){ "11.0.0.2" } };
+	struct list_stamp is = list_stamp_of(CONF);
+
+	(void)state;
+	assert_int_equal(conffile_grow(&c, "11.0.0.3\n", &is, &d), 0);
+	assert_file(CONF, "11.0.0.1\n11.0.0.2\n11.0.0.3\n");
+	assert_int_equal(is.size, 27);
+	conffile_shrink(&c, &is, 17, &d);
+	assert_file(CONF, "11.0.0.1\n11.0.0.2");
+	is = list_stamp_of(CONF);
+	assert_int_equal(conffile_blank(&c, &spot, 1, &is, &d), 0);
+	assert_file(CONF, "11.0.0.1\n#       ");
+	conffile_unblank(&c, &spot, 1, &is, &d);
+	assert_file(CONF, "11.0.0.1\n11.0.0.2");
+	assert_int_equal(d.n, 0);
+}
+
+/* A feed renames its new file over the old one, and asks nobody for a lock. */
+static void a_file_that_another_took_the_place_of_is_left_alone(void **state)
+{
+	static const char feed[] = "12.0.0.0/16\n12.1.0.0/16\n12.2.0.0/16\n";
+	__cleanup_diag struct diag d = { 0 };
+	__cleanup_conffile struct conffile c = opened("11.0.0.1\n11.0.0.2\n", &d);
+	struct conffile_spot spot = { 9, 8, (char []){ "11.0.0.2" } };
+	struct list_stamp is = list_stamp_of(CONF), was = is;
+
+	(void)state;
+	write_file("feed", feed);
+	assert_int_equal(rename("feed", CONF), 0);
+	assert_int_equal(conffile_grow(&c, "11.0.0.3\n", &is, &d), -ESTALE);
+	assert_int_equal(conffile_blank(&c, &spot, 1, &is, &d), -ESTALE);
+	assert_int_equal(d.n, 0);
+	conffile_shrink(&c, &is, 9, &d);
+	conffile_unblank(&c, &spot, 1, &is, &d);
+	assert_int_equal(d.n, 2);
+	assert_file(CONF, feed);
+	assert_true(list_stamp_same(&is, &was));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +455,8 @@ int main(void)
 		cmocka_unit_test(a_file_is_read_whole_or_not_at_all),
 		cmocka_unit_test(replacing_a_file_leaves_no_trace_beside_it),
 		cmocka_unit_test(what_is_no_file_is_not_replaced),
+		cmocka_unit_test(an_edit_in_the_file_itself_is_taken_back),
+		cmocka_unit_test(a_file_that_another_took_the_place_of_is_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_enter, scratch_leave);
