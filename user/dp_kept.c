@@ -364,14 +364,20 @@ void packs_tidy(struct datapath *dp)
 	struct diag quiet = {};
 	struct frozen f[2];
 	bool known[2];
+	int err = 0;
 	size_t n;
 	__cleanup_free uint64_t *id = pack_ids(dp, "now", &n);
 
 	if (!n)
 		return;
-	for (uint32_t bank = 0; bank < 2; bank++)
-		known[bank] = !frozen_map(dp, bank, false, v[bank], &f[bank], &quiet);
+	for (uint32_t bank = 0; bank < 2 && (!err || err == -EBADMSG); bank++) {
+		err = frozen_map(dp, bank, false, v[bank], &f[bank], &quiet);
+		known[bank] = !err;
+	}
 	diag_free(&quiet);
+	/* a bank that was never filled speaks of none; one that cannot be looked into may speak of all */
+	if (err && err != -EBADMSG)
+		return;
 	for (size_t i = 0; i < n; i++) {
 		__cleanup_free char *rel = pack_pin("now", id[i]);
 

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
@@ -2157,6 +2158,48 @@ static void while_a_trial_runs_no_prefix_is_edited(void **s)
 	detach_everything();
 }
 
+/* No memory for mappings: from the second, third... one on, up to the put that needs no more of them. */
+static int mappings_left = -1;
+
+void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	if (fd < 0 || !(flags & MAP_SHARED) || mappings_left < 0)
+		return (void *)syscall(SYS_mmap, at, len, prot, flags, fd, offset);
+	if (mappings_left--)
+		return (void *)syscall(SYS_mmap, at, len, prot, flags, fd, offset);
+	mappings_left = 0;
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
+static void a_put_that_fails_leaves_the_lists_in_force(void **s)
+{
+	static const char text[] = "allow smtp";
+	struct prefix p = host4(0xcb007101);
+	struct rules r = {};
+	struct image img = {};
+	int err = -ENOMEM;
+
+	(void)s;
+	put_list(LEASES);
+	OK(rules_parse(&r, "unlisted", text, strlen(text), &diag) ?: rules_finish(&r, &diag) ?: image_compile(&img, &r, NULL, &diag));
+	for (int n = 0; err; n++) {
+		struct datapath *dp = open_dp(DP_CHANGE);
+
+		mappings_left = n;
+		err = dp_put(dp, &img, LEASES, &diag);
+		mappings_left = -1;
+		assert_true(err || n > 3);
+		if (err)
+			assert_true(list_in_force_has(dp, &p));
+		dp_close(dp);
+		fresh_diag();
+	}
+	image_free(&img);
+	rules_free(&r);
+	detach_everything();
+}
+
 static int steps_to_live;
 
 static void die_there(const char *name)
@@ -2763,6 +2806,7 @@ int main(void)
 		TEST(a_prefix_is_edited_in_place),
 		TEST(a_full_log_says_so_and_changes_nothing),
 		TEST(while_a_trial_runs_no_prefix_is_edited),
+		TEST(a_put_that_fails_leaves_the_lists_in_force),
 		TEST(a_kill_at_any_step_of_an_edit_leaves_a_whole_list),
 		TEST(another_version_is_named_and_left_alone),
 		TEST(counts_are_taken_over_and_given_back),
