@@ -121,7 +121,8 @@ static bool renamed(const struct options *o, const char *name, char now[IFNAMSIZ
 		n = 0;
 	diag_free(&quiet);
 	for (size_t i = 0; i < n; i++) {
-		if (strcmp(v[i].name, name) || v[i].ifindex || !*v[i].now || !strcmp(v[i].now, name))
+		/* the name may be another device's by now */
+		if (strcmp(v[i].name, name) || !*v[i].now || !strcmp(v[i].now, name))
 			continue;
 		memcpy(now, v[i].now, IFNAMSIZ);
 		return true;

@@ -396,6 +396,10 @@ t 'renamed' rename wan0 wan9
 t 'the unit of a name that goes stops, and the filter stays' mxdp detach --on-stop --runtime wan0
 t '... which is said' grep -q 'is called wan9 now' <<<"$LAB_OUT"
 t '...' eval 'ns mx ip link show dev wan9 | grep -q prog/xdp'
+t 'another device gets the name' rename bad0 wan0
+t '... the filter stays all the same' mxdp detach --on-stop --runtime wan0
+t '...' eval 'ns mx ip link show dev wan9 | grep -q prog/xdp'
+t 'and gives it back' rename wan0 bad0
 t 'renamed back' rename wan9 wan0
 t 'stopping takes the filter off' mxdp detach --on-stop --runtime wan0
 not_t '...' mxdp status
