@@ -107,6 +107,20 @@ static void merge(struct diag *to, struct diag *from, const char *remarks)
 	diag_free(from);
 }
 
+/* What another version keeps is read as it is where both keep it alike; the contents of lists are in that. */
+static bool standing_same(struct standing *was, struct datapath *dp)
+{
+	__cleanup_rules struct rules r = { 0 };
+	__cleanup(diag_free) struct diag quiet = { 0 };
+
+	if (dp_frozen(dp, &was->frozen, &was->nfrozen, &quiet))
+		return false;
+	if (!rules_thaw(&r, was->frozen, was->nfrozen, &quiet))
+		return true;
+	free(take(was->frozen));
+	return false;
+}
+
 /* What another version of mxdp has in force, as we would keep it. */
 static int standing_hear(struct standing *was, struct datapath *dp, bool mend, struct diag *d)
 {
@@ -116,13 +130,19 @@ static int standing_hear(struct standing *was, struct datapath *dp, bool mend, s
 	int err;
 
 	was->loaded = true;
+	if (standing_same(was, dp))
+		return 0;
 	err = dp_said(dp, &text, &len, d);
 	if (!err)
 		err = rules_heard(&r, text, len, d);
 	if (!err)
 		was->frozen = rules_freeze(&r, &was->nfrozen);
 	else if (mend)
-		diag_warn(d, "the rules that another version of mxdp has in force cannot be read; they are replaced");
+		diag_warn(d, "the rules that another version of mxdp has in force cannot be read");
+	for (size_t i = 0; i < r.nlists; i++)
+		if (r.lists[i].path)
+			diag_warn(d, "list \"%s\": another version of mxdp keeps it otherwise, so it was read from %s again", r.lists[i].name,
+				  r.lists[i].path);
 	return mend ? 0 : err;
 }
 

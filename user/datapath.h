@@ -47,7 +47,8 @@ void dp_close(struct datapath *dp);
 
 /* The policy in force. -ENODATA when none was ever put. */
 uint32_t dp_epoch(const struct datapath *dp);
-int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d);           /* malloc'd */
+/* With DP_TAKE what another version keeps, where it is kept as this one would. malloc'd */
+int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d);
 /* The same as it is kept: lists packed, edits apart. What it points into goes with dp_close(). -ENODATA likewise. */
 int dp_kept(struct datapath *dp, struct kept_rules *k, struct diag *d);
 int dp_services(struct datapath *dp, struct service out[MXDP_SERVICES], struct diag *d); /* all zero but "other" when none */

@@ -308,9 +308,9 @@ int dp_kept(struct datapath *dp, struct kept_rules *k, struct diag *d)
 	int err;
 
 	*k = (struct kept_rules){ 0 };
-	if (!dp->have)
+	if (!dp->have && !dp->other)
 		return -ENODATA;
-	err = frozen_map(dp, dp_epoch(dp) & 1, false, &v, &f, d);
+	err = frozen_map(dp, (dp->other ? other_epoch(dp) : dp_epoch(dp)) & 1, false, &v, &f, d);
 	if (err)
 		return err;
 	k->packs = xcalloc(f.head->npacks, sizeof(*k->packs));
@@ -550,5 +550,10 @@ int dp_edit(struct datapath *dp, struct image_edit *what, const struct list_edit
 	if (err)
 		return err;
 	err = editing_begin(dp, &e, d);
+	if (!err && half_made(&e.f)) {
+		diag_error(d, "an edit of a list that was cut off could not be taken back, for want of memory perhaps; `mxdp apply` puts "
+			      "the whole in force");
+		err = -EBUSY;
+	}
 	return err ?: edit(dp, &e, what, log, nlog, d);
 }

@@ -108,6 +108,28 @@ not_t '... which do not say what was said with --runtime' two query allow 7005
 t 'attach takes over too' one attach wan0
 t '... and is the first one again' one status
 
+# ---- lists: what both keep alike is taken as it is, whatever their files say by now ----
+
+mkdir -p "${MXDP_CONFIG%/*}/lists"
+seq 1 1500 | awk '{ printf "11.%d.%d.0/24\n", $1 / 250, $1 % 250 }' >"${MXDP_CONFIG%/*}/lists/bad"
+printf '%s\n' 'list bad file lists/bad' 'block @bad' >>"$MXDP_CONFIG"
+t 'a list with a file' one reload --no-confirm --force
+t '... to which is added what the file does not say' one list add bad 198.51.100.98 --runtime
+t '... and from which is taken what it says' one list del bad 11.1.1.0/24 --runtime
+echo 'no address' >>"${MXDP_CONFIG%/*}/lists/bad"
+has() { two list show bad | grep -qx "$1"; }
+t 'the other version takes over' two reload --no-confirm --in-force
+t '... has what was added' has 198.51.100.98
+not_t '... and not what was taken out' has 11.1.1.0/24
+# of a version that keeps its rules otherwise only the sentences are understood
+rm "$MXDP_BPFFS"/mxdp/now/frozen*
+not_t 'where lists are kept otherwise their files are read, and one with an error ends it' one reload --no-confirm --in-force
+t '... and the other version goes on' eval "[ -n \"\$(program)\" ] && talk remote try 1 $MX4 7001"
+sed -i '$d' "${MXDP_CONFIG%/*}/lists/bad"
+t '... until it is mended' one reload --no-confirm --in-force
+t '... and that is said' eval "[[ \$LAB_OUT == *'read from '*' again'* ]]"
+rules 'interface wan0' 'interface bad0' 'default deny' 'allow 7001' 'admin ssh from 203.0.113.7' 'block 198.51.100.99'
+
 # ---- kill -9 at any step, and either version mends ----
 
 killed=0 bad=0
