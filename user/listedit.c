@@ -18,7 +18,8 @@
 #define MOST_WORDS 1000u
 #define MOST_LINES 64u
 #define HEAD_ROOM 65536u
-#define REWRITTEN (256u << 10) /* bytes: a file up to here is written anew to take lines out */
+#define REWRITTEN (256u << 10) /* bytes: a file up to here is written anew to take lines out, and one that is a quarter blanks */
+#define LARGEST (256u << 20)
 
 struct quick_edit {
 	const struct quick *q;
@@ -37,15 +38,23 @@ struct quick_edit {
 	bool grown;
 	struct conffile_spot *spots; /* of the words in the file that go */
 	size_t nspots;
+	size_t blanks;       /* bytes of the file */
 	bool blanked;
 };
+
+static void forget_spots(struct quick_edit *e)
+{
+	for (size_t i = 0; i < e->nspots; i++)
+		free(e->spots[i].was);
+	free(e->spots);
+	e->spots = NULL;
+	e->nspots = 0;
+}
 
 static void quick_free(struct quick_edit *e)
 {
 	free(e->did);
-	for (size_t i = 0; i < e->nspots; i++)
-		free(e->spots[i].was);
-	free(e->spots);
+	forget_spots(e);
 	rules_free(&e->r);
 	kept_rules_free(&e->kept);
 	dp_release(&e->dp);
@@ -295,7 +304,19 @@ static void note_spot(struct quick_edit *e, size_t at, const char *word, size_t 
 	e->spots[e->nspots++] = (struct conffile_spot){ at, len, memcpy(xmalloc(len), word, len) };
 }
 
-/* Where the words that go stand. -EAGAIN: one is not there as a word of its own (in a range, perhaps). */
+/* What an earlier edit left of a line. */
+static bool is_blanked(const char *line, size_t n)
+{
+	size_t at = 1;
+
+	if (n < 2 || line[0] != '#')
+		return false;
+	while (at < n && line[at] == ' ')
+		at++;
+	return at == n;
+}
+
+/* Where the words that go stand, and how many bytes earlier edits have left. -EAGAIN: one is not there as a word of its own (in a range, perhaps). */
 static int find_spots(struct quick_edit *e, const char *text, size_t size)
 {
 	bool seen[MOST_LINES] = { false };
@@ -310,6 +331,8 @@ static int find_spots(struct quick_edit *e, const char *text, size_t size)
 			seen[which] = true;
 			note_spot(e, word - text, word, len);
 		}
+		if (is_blanked(line, n))
+			e->blanks += n + 1;
 		from += n + 1;
 	}
 	for (size_t i = 0; i < e->ndid; i++)
@@ -318,12 +341,12 @@ static int find_spots(struct quick_edit *e, const char *text, size_t size)
 	return 0;
 }
 
-/* Every other line stays as it is. */
+/* Every other line stays as it is, but what earlier edits left. */
 static int cut_lines(struct quick_edit *e)
 {
 	struct conffile *f = &e->file;
-	size_t left = 0, from = 0;
-	int err = file_read(f->path, 2 * REWRITTEN, &f->text, &f->len, e->d);
+	size_t left = 0, spot = 0, n;
+	int err = file_read(f->path, LARGEST, &f->text, &f->len, e->d);
 	struct list_stamp now = list_stamp_of(f->path);
 
 	if (err)
@@ -331,17 +354,17 @@ static int cut_lines(struct quick_edit *e)
 	err = list_stamp_same(&now, &e->stamp) ? find_spots(e, f->text, f->len) : -EAGAIN;
 	if (err)
 		return err;
-	for (size_t i = 0; i <= e->nspots; i++) {
-		size_t to = i < e->nspots ? e->spots[i].at : f->len, begin = to, end = to;
-		const char *nl = i < e->nspots ? memchr(f->text + to, '\n', f->len - to) : NULL;
+	for (size_t from = 0; from < f->len; from += n) {
+		const char *nl = memchr(f->text + from, '\n', f->len - from);
+		bool goes;
 
-		while (i < e->nspots && begin && f->text[begin - 1] != '\n')
-			begin--;
-		if (i < e->nspots)
-			end = nl ? (size_t)(nl - f->text) + 1 : f->len;
-		memmove(f->text + left, f->text + from, begin - from);
-		left += begin - from;
-		from = end;
+		n = nl ? (size_t)(nl - f->text) + 1 - from : f->len - from;
+		goes = spot < e->nspots && e->spots[spot].at < from + n;
+		spot += goes;
+		if (goes || is_blanked(f->text + from, nl ? n - 1 : n))
+			continue;
+		memmove(f->text + left, f->text + from, n);
+		left += n;
 	}
 	f->len = left;
 	return conffile_prepare(f, e->d) ? EXIT_KERNEL : 0;
@@ -364,6 +387,10 @@ static int blank_words(struct quick_edit *e)
 	munmap(text, st.st_size);
 	if (err)
 		return err;
+	if (e->blanks > (size_t)st.st_size / 4) {
+		forget_spots(e);
+		return cut_lines(e);
+	}
 	err = conffile_blank(&e->file, e->spots, e->nspots, &e->stamp, e->d);
 	e->blanked = err != -ESTALE;
 	return err == -ESTALE ? -EAGAIN : err ? EXIT_KERNEL : 0;

@@ -233,4 +233,23 @@ base
 time_of() { local s=${EPOCHREALTIME/./}; "$@" >/dev/null 2>&1; echo $(((${EPOCHREALTIME/./} - s) / 1000)); }
 note "check of a million prefixes: $(time_of mxdp check) ms; apply --force: $(time_of mxdp apply --force) ms; again: $(time_of mxdp reload) ms"
 
+# ---- a large file is not written anew for each prefix that goes, nor does it fill up with what is left of them ----
+
+numbers_from() { seq "$1" "$2" | awk '{ printf "20.%d.%d.0/24\n", $1 / 250, $1 % 250 }'; }
+blanks() { grep -c '^# *$' "$LIST"; }
+base private yes cover yes
+numbers_from 1 30000 >"$LIST"
+echo '# its last line' >>"$LIST"
+t 'a list of 30,000' mxdp apply --force
+t 'one goes where it stands' mxdp list del bad 20.7.7.0/24
+same '... and leaves a line of blanks' 1 "$(blanks)"
+t '... out of the file and out of force' eval 'mxdp diff && ! grep -q 20.7.7.0/24 "$LIST"'
+sed -i 's/^20\.[1-4][0-9]\..*/#            /' "$LIST"
+t 'so many went' mxdp apply --force
+holds '... that much of it is blanks' "$(blanks) > 9000"
+t 'and one more' mxdp list del bad 20.7.8.0/24
+same '... takes them all away' 0 "$(blanks)"
+same '... and leaves the rest as it was' "$(numbers_from 1 30000 | grep -Ev '^20\.([1-4][0-9]\.|7\.[78]\.)'; echo '# its last line')" "$(cat "$LIST")"
+t '... and in force' mxdp diff
+
 done_testing
