@@ -120,7 +120,8 @@ struct dir_change {
 /*
  * Writes the lines and classes that the edit needs behind those in use, and says in v, which has room for so many, which
  * cells of the direct tables lead to them. No packet sees anything of it before the caller stores these cells. -ENOSPC: no
- * room for lines, classes or changes, or a port is opened that was closed to all; the bank is as it was to all who read it. Numbers of rows in e become classes.
+ * room for lines, classes or changes, or a port is opened that was closed to all; the bank is as it was to all who read it.
+ * Numbers of rows in e become classes.
  */
 int classtable_edit(const struct class_bank *to, struct image_edit *e, struct dir_change *v, size_t room, size_t *n);
 

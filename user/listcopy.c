@@ -90,14 +90,6 @@ int listcopy_save(const char *dir, const char *name, const struct prefix *v, siz
 	return err;
 }
 
-static const struct stmt *sentence_of(const struct rules *r, const char *name)
-{
-	for (size_t i = 0; i < r->n; i++)
-		if (r->v[i].kind == STMT_LIST && !strcmp(r->v[i].name, name))
-			return &r->v[i];
-	return NULL;
-}
-
 void listcopy_save_all(const char *dir, const struct rules *r, struct diag *d)
 {
 	for (size_t i = 0; i < r->nlists; i++) {
@@ -107,7 +99,7 @@ void listcopy_save_all(const char *dir, const struct rules *r, struct diag *d)
 
 		if (!l->fresh)
 			continue;
-		v = list_file_part(l, sentence_of(r, l->name), &n);
+		v = list_file_part(l, rules_list_said(r, l->name), &n);
 		/* one directory that cannot be had is one warning */
 		if (listcopy_save(dir, l->name, v, n, d))
 			return;

@@ -65,14 +65,6 @@ static void quick_free(struct quick_edit *e)
 	rules_free(&e->written);
 }
 
-static const struct stmt *sentence_of(const struct rules *r, const char *name)
-{
-	for (size_t i = 0; i < r->n; i++)
-		if (r->v[i].kind == STMT_LIST && !strcmp(r->v[i].name, name))
-			return &r->v[i];
-	return NULL;
-}
-
 /* ---- is it of that kind? ---- */
 
 static bool exists_in(const char *dir, const char *name)
@@ -118,7 +110,7 @@ static int find_file(struct quick_edit *e, char **path)
 		err = rules_parse(&e->written, o->config, e->main.text, e->main.len, &quiet) ?:
 		      rules_parse_dropins(&e->written, o->config, &quiet);
 	diag_free(&quiet);
-	s = err ? NULL : sentence_of(&e->written, e->q->name);
+	s = err ? NULL : rules_list_said(&e->written, e->q->name);
 	if (!s || !s->path || s->nprefixes)
 		return -EAGAIN;
 	*path = path_beside(s->at.file, s->path);
@@ -188,7 +180,7 @@ static int open_kernel(struct quick_edit *e)
 	if (err)
 		return -EAGAIN;
 	e->l = rules_list(&e->r, e->q->name);
-	e->s = sentence_of(&e->r, e->q->name);
+	e->s = rules_list_said(&e->r, e->q->name);
 	if (!e->l || !e->s || !e->s->path || e->s->nprefixes)
 		return -EAGAIN;
 	/* what the file holds and what is in force must be one, or the edit of one is not that of the other */

@@ -7,14 +7,6 @@
 #include <time.h>
 #include "listfile.h"
 
-static const struct stmt *sentence_of(const struct rules *r, const char *name)
-{
-	for (size_t i = 0; i < r->n; i++)
-		if (r->v[i].kind == STMT_LIST && !strcmp(r->v[i].name, name))
-			return &r->v[i];
-	return NULL;
-}
-
 static void made_at(struct list_case *c, const struct listfile *f, const char *path)
 {
 	struct stat st;
@@ -79,7 +71,7 @@ int list_load(struct list_load *out, struct list_case *c, const char *path, stru
 	*out = (struct list_load){ .fresh = true, .read_at = time(NULL) };
 	/* of a list that had no file its contents are no measure, nor do they stand in for one */
 	if (running && running->path) {
-		before.v = list_file_part(running, sentence_of(past->in_force, c->s->name), &before.n);
+		before.v = list_file_part(running, rules_list_said(past->in_force, c->s->name), &before.n);
 		c->in_force = &before;
 	}
 	c->force = past && past->force;

@@ -307,32 +307,32 @@ static struct prefix last_of(const struct prefix *p)
 	return last;
 }
 
-static bool inside_pack(struct around *a, const struct listpack *p, const struct prefix *x)
+static bool inside6(struct around *a, struct key (*get)(const struct listpack *, size_t), size_t n, const struct prefix *x)
 {
+	const struct listpack *p = a->l->pack;
 	struct prefix last = last_of(x), one;
 	struct key from = key6(x), to = key6(&last), k;
 
-	if (x->family == 4) {
-		for (size_t i = find4(p, key4(x)); i < p->n4 && p->v[i] <= key4(&last); i++) {
-			one = prefix4(p->v[i]);
-			if (!found(a, &one))
-				return false;
-		}
-		return true;
-	}
-	for (size_t i = find6(p, get_short, p->n6, &from); i < p->n6; i++) {
-		k = get_short(p, i);
+	for (size_t i = find6(p, get, n, &from); i < n; i++) {
+		k = get(p, i);
 		if (cmp6(&k, &to) > 0)
 			break;
 		one = prefix6(&k);
 		if (!found(a, &one))
 			return false;
 	}
-	for (size_t i = find6(p, get_long, p->n6_long, &from); i < p->n6_long; i++) {
-		k = get_long(p, i);
-		if (cmp6(&k, &to) > 0)
-			break;
-		one = prefix6(&k);
+	return true;
+}
+
+static bool inside_pack(struct around *a, const struct prefix *x)
+{
+	const struct listpack *p = a->l->pack;
+	struct prefix last = last_of(x), one;
+
+	if (x->family == 6)
+		return inside6(a, get_short, p->n6, x) && inside6(a, get_long, p->n6_long, x);
+	for (size_t i = find4(p, key4(x)); i < p->n4 && p->v[i] <= key4(&last); i++) {
+		one = prefix4(p->v[i]);
 		if (!found(a, &one))
 			return false;
 	}
@@ -360,7 +360,7 @@ bool list_around(const struct list *l, const struct prefix *p, size_t most, stru
 	}
 	if (!l->pack)
 		return inside_few(&a, l->v, l->n, p);
-	return inside_pack(&a, l->pack, p) && inside_few(&a, l->added, l->nadded, p);
+	return inside_pack(&a, p) && inside_few(&a, l->added, l->nadded, p);
 }
 
 /* All of the pack but what was removed, and what was added, in order. */

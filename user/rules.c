@@ -45,6 +45,14 @@ struct list *rules_list(const struct rules *r, const char *name)
 	return NULL;
 }
 
+const struct stmt *rules_list_said(const struct rules *r, const char *name)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].kind == STMT_LIST && !strcmp(r->v[i].name, name))
+			return &r->v[i];
+	return NULL;
+}
+
 const struct stmt *rules_find(const struct rules *r, const struct stmt *like)
 {
 	for (size_t i = 0; i < r->n; i++)

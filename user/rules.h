@@ -259,6 +259,7 @@ int rules_finish_over(struct rules *r, struct lists_past *past, struct diag *d);
 
 void rules_free(struct rules *r);
 struct list *rules_list(const struct rules *r, const char *name);
+const struct stmt *rules_list_said(const struct rules *r, const char *name); /* the sentence of that list, or NULL */
 const struct stmt *rules_find(const struct rules *r, const struct stmt *like);
 
 /* Everything, list contents and origins included, as one blob that rules_thaw() turns back into equal rules. Malloc'd. */
