@@ -3,7 +3,7 @@
 # make check      every test that needs no package beyond the build's (see tools/check for all of it)
 # make bench      what each packet costs, over `return XDP_PASS`
 # make soak       attach and detach, package upgrade and downgrade, a thousand times each, under traffic; an hour
-# make kernels    the program on Linux 6.1 and 6.12, emulated; five minutes
+# make kernels    the program on Linux 6.1 and 6.12, emulated; ten minutes
 # make boot       the package's units in a Debian that boots, emulated; ten minutes
 # make install    PREFIX, DESTDIR, SYSCONFDIR, UNITDIR
 # make deb        a Debian package, in build/deb
@@ -152,7 +152,7 @@ fuzz:
 			2>$(O)/fuzz/$$f.log || { tail -n 40 $(O)/fuzz/$$f.log; exit 1; }; \
 		grep number_of_executed $(O)/fuzz/$$f.log; done
 
-# The same program on Debian 12's kernels, 6.1 and 6.12, in software emulation (tools/install-packages kernels); five minutes
+# The same program on Debian 12's kernels, 6.1 and 6.12, in software emulation (tools/install-packages kernels); ten minutes
 kernels: all tests
 	tests/kernels/run
 

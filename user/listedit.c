@@ -308,7 +308,10 @@ static bool is_blanked(const char *line, size_t n)
 	return at == n;
 }
 
-/* Where the words that go stand, and how many bytes earlier edits have left. -EAGAIN: one is not there as a word of its own (in a range, perhaps). */
+/*
+ * Where the words that go stand, and how many bytes earlier edits have left. -EAGAIN: one is not there as a word of its own
+ * (in a range, perhaps).
+ */
 static int find_spots(struct quick_edit *e, const char *text, size_t size)
 {
 	bool seen[MOST_LINES] = { false };
@@ -481,7 +484,10 @@ static void warn_not_gone(const struct quick_edit *e)
 	}
 }
 
-/* What the next boot falls back on must not bring back what was taken out; but to write a long copy takes longer than all the rest. */
+/*
+ * What the next boot falls back on must not bring back what was taken out; but to write a long copy takes longer than all
+ * the rest.
+ */
 static void edit_copy(const struct quick_edit *e)
 {
 	if (!e->q->add && e->ndid && e->file.path && e->stamp.size <= REWRITTEN)
