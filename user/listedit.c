@@ -146,7 +146,6 @@ static int open_file(struct quick_edit *e)
 {
 	__cleanup_free char *path = NULL;
 	struct diag quiet = { 0 };
-	struct list_stamp now;
 	int err;
 
 	if (e->q->o->runtime)
@@ -160,8 +159,7 @@ static int open_file(struct quick_edit *e)
 		e->file = (struct conffile){ .lock_fd = -1 };
 		return -EAGAIN;
 	}
-	now = list_stamp_of(e->file.path);
-	e->stamp = now;
+	e->stamp = list_stamp_of(e->file.path);
 	return is_plain_file(e->file.path) ? 0 : -EAGAIN;
 }
 
@@ -317,6 +315,7 @@ static int find_spots(struct quick_edit *e, const char *text, size_t size)
 	bool seen[MOST_LINES] = { false };
 	size_t len;
 
+	e->blanks = 0;
 	for (size_t from = 0; from < size;) {
 		const char *line = text + from, *nl = memchr(line, '\n', size - from), *word;
 		size_t n = nl ? (size_t)(nl - line) : size - from;
@@ -336,11 +335,17 @@ static int find_spots(struct quick_edit *e, const char *text, size_t size)
 	return 0;
 }
 
-/* Every other line stays as it is, but what earlier edits left. */
+static bool full_of_blanks(const struct quick_edit *e, size_t size)
+{
+	return e->blanks > size / 4;
+}
+
+/* Every other line stays as it is, but what earlier edits left where that is much. */
 static int cut_lines(struct quick_edit *e)
 {
 	struct conffile *f = &e->file;
 	size_t left = 0, spot = 0, n;
+	bool tidy;
 	int err = file_read(f->path, LARGEST, &f->text, &f->len, e->d);
 	struct list_stamp now = list_stamp_of(f->path);
 
@@ -349,6 +354,7 @@ static int cut_lines(struct quick_edit *e)
 	err = list_stamp_same(&now, &e->stamp) ? find_spots(e, f->text, f->len) : -EAGAIN;
 	if (err)
 		return err;
+	tidy = full_of_blanks(e, f->len);
 	for (size_t from = 0; from < f->len; from += n) {
 		const char *nl = memchr(f->text + from, '\n', f->len - from);
 		bool goes;
@@ -356,7 +362,7 @@ static int cut_lines(struct quick_edit *e)
 		n = nl ? (size_t)(nl - f->text) + 1 - from : f->len - from;
 		goes = spot < e->nspots && e->spots[spot].at < from + n;
 		spot += goes;
-		if (goes || is_blanked(f->text + from, nl ? n - 1 : n))
+		if (goes || (tidy && is_blanked(f->text + from, nl ? n - 1 : n)))
 			continue;
 		memmove(f->text + left, f->text + from, n);
 		left += n;
@@ -382,7 +388,7 @@ static int blank_words(struct quick_edit *e)
 	munmap(text, st.st_size);
 	if (err)
 		return err;
-	if (e->blanks > (size_t)st.st_size / 4) {
+	if (full_of_blanks(e, st.st_size)) {
 		forget_spots(e);
 		return cut_lines(e);
 	}

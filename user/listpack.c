@@ -13,44 +13,30 @@ struct key {
 	uint8_t len;
 };
 
-static uint64_t load_be(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return __builtin_bswap64(v);
-}
-
-static void store_be(uint8_t *p, uint64_t v)
-{
-	v = __builtin_bswap64(v);
-	memcpy(p, &v, sizeof(v));
-}
-
 static uint64_t key4(const struct prefix *p)
 {
-	return (load_be(p->addr) >> 32) << 8 | p->len;
+	return (load_be64(p->addr) >> 32) << 8 | p->len;
 }
 
 static struct prefix prefix4(uint64_t key)
 {
 	struct prefix p = { .family = 4, .len = key };
 
-	store_be(p.addr, key >> 8 << 32);
+	store_be64(p.addr, key >> 8 << 32);
 	return p;
 }
 
 static struct key key6(const struct prefix *p)
 {
-	return (struct key){ load_be(p->addr), load_be(p->addr + 8), p->len };
+	return (struct key){ load_be64(p->addr), load_be64(p->addr + 8), p->len };
 }
 
 static struct prefix prefix6(const struct key *k)
 {
 	struct prefix p = { .family = 6, .len = k->len };
 
-	store_be(p.addr, k->hi);
-	store_be(p.addr + 8, k->lo);
+	store_be64(p.addr, k->hi);
+	store_be64(p.addr + 8, k->lo);
 	return p;
 }
 

@@ -15,20 +15,6 @@ struct key {
 	uint8_t len;
 };
 
-static uint64_t load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return __builtin_bswap64(v);
-}
-
-static void store64(uint8_t *p, uint64_t v)
-{
-	v = __builtin_bswap64(v);
-	memcpy(p, &v, sizeof(v));
-}
-
 /* One pass: from a to b by the byte that stands `shift` bits up. */
 #define PASS(name, type, digit)                                                          \
 	static void name(const type *a, type *b, size_t n, unsigned int shift)            \
@@ -56,7 +42,7 @@ static void sort4(struct prefix *v, const struct prefix *from, size_t n)
 	uint64_t *a = xmalloc(n * sizeof(*a)), *b = xmalloc(n * sizeof(*b)), *swap, any = 0, all = ~0ull;
 
 	for (size_t i = 0; i < n; i++) {
-		a[i] = (load64(from[i].addr) >> 32) << 8 | from[i].len;
+		a[i] = (load_be64(from[i].addr) >> 32) << 8 | from[i].len;
 		any |= a[i];
 		all &= a[i];
 	}
@@ -70,7 +56,7 @@ static void sort4(struct prefix *v, const struct prefix *from, size_t n)
 	}
 	for (size_t i = 0; i < n; i++) {
 		v[i] = (struct prefix){ .family = 4, .len = a[i] };
-		store64(v[i].addr, (a[i] >> 8) << 32);
+		store_be64(v[i].addr, (a[i] >> 8) << 32);
 	}
 	free(a);
 	free(b);
@@ -82,7 +68,7 @@ static void sort6(struct prefix *v, const struct prefix *from, size_t n)
 	struct key any = { 0 }, all = { ~0ull, ~0ull, 255 };
 
 	for (size_t i = 0; i < n; i++) {
-		a[i] = (struct key){ load64(from[i].addr), load64(from[i].addr + 8), from[i].len };
+		a[i] = (struct key){ load_be64(from[i].addr), load_be64(from[i].addr + 8), from[i].len };
 		any = (struct key){ any.hi | a[i].hi, any.lo | a[i].lo, any.len | a[i].len };
 		all = (struct key){ all.hi & a[i].hi, all.lo & a[i].lo, all.len & a[i].len };
 	}
@@ -100,8 +86,8 @@ static void sort6(struct prefix *v, const struct prefix *from, size_t n)
 	}
 	for (size_t i = 0; i < n; i++) {
 		v[i] = (struct prefix){ .family = 6, .len = a[i].len };
-		store64(v[i].addr, a[i].hi);
-		store64(v[i].addr + 8, a[i].lo);
+		store_be64(v[i].addr, a[i].hi);
+		store_be64(v[i].addr + 8, a[i].lo);
 	}
 	free(a);
 	free(b);

@@ -7,8 +7,11 @@
 #ifndef MXDP_TOKEN_H
 #define MXDP_TOKEN_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 #include "diag.h"
 #include "rules.h"
 
@@ -81,5 +84,20 @@ void warn_if_writable(const char *path, struct diag *d);
 
 /* A number in 1..max. */
 bool word_number(const char *s, size_t n, unsigned long max, unsigned long *out);
+
+/* Eight bytes of an address as a number, and back. */
+static inline uint64_t load_be64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be64toh(v);
+}
+
+static inline void store_be64(uint8_t *p, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
+}
 
 #endif

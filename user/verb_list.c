@@ -10,6 +10,7 @@
 #include "out.h"
 #include "show.h"
 #include "tell.h"
+#include "token.h"
 
 #define MAX_INPUT (64u << 20)
 
@@ -170,16 +171,6 @@ static void unknown_list(struct diag *d, const char *name, const struct rules *c
 		diag_error(d, "there is no list \"%s\"; `mxdp list %s PREFIX...` declares it", name, name);
 }
 
-/* Where a list's file is: relative to the file in which the sentence stands. */
-static char *list_path(const struct stmt *s)
-{
-	const char *slash = s->at.file ? strrchr(s->at.file, '/') : NULL;
-
-	if (s->path[0] == '/' || !slash)
-		return xstrdup(s->path);
-	return xasprintf("%.*s/%s", (int)(slash - s->at.file), s->at.file, s->path);
-}
-
 /* The one prefix of a line of a list file; comments and blank lines have none. */
 static bool line_prefix(const char *line, size_t len, struct prefix *p)
 {
@@ -298,7 +289,7 @@ static int make_plain(struct edit *e, const struct listfile *f)
 static int edit_list_file(struct edit *e, const struct stmt *s)
 {
 	struct change *c = &e->c;
-	__cleanup_free char *path = list_path(s);
+	__cleanup_free char *path = path_beside(s->at.file, s->path);
 	__cleanup_set struct set old = { 0 }, now = { 0 };
 	struct listfile f = { .name = path, .take = s->guard.take };
 
