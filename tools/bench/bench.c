@@ -313,19 +313,21 @@ static struct result measure(const struct row *r, int rounds)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", 1, NULL, 'j' }, { "rounds", 1, NULL, 'r' }, { 0 } };
+	static const struct option options[] = { { "json", 1, NULL, 'j' }, { "only", 1, NULL, 'o' }, { "rounds", 1, NULL, 'r' }, { 0 } };
 	struct json_object *doc = json_object_new_object(), *list = json_object_new_array();
-	const char *json = NULL;
+	const char *json = NULL, *only = "";
 	int rounds = 21, over = 0, c;
 	struct utsname uts;
 
-	while ((c = getopt_long(argc, argv, "j:r:", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "j:o:r:", options, NULL)) != -1) {
 		if (c == 'j') {
 			json = optarg;
+		} else if (c == 'o') {
+			only = optarg;
 		} else if (c == 'r' && atoi(optarg) > 0 && atoi(optarg) <= MAX_ROUNDS) {
 			rounds = atoi(optarg);
 		} else {
-			fprintf(stderr, "usage: bench [--json FILE] [--rounds 1..%d]\n", MAX_ROUNDS);
+			fprintf(stderr, "usage: bench [--json FILE] [--only WORDS] [--rounds 1..%d]\n", MAX_ROUNDS);
 			return 2;
 		}
 	}
@@ -334,10 +336,15 @@ int main(int argc, char **argv)
 	printf("%-56s %6s %6s %6s %6s\n", "ns over the bare program, kernel", "least", "median", "budget", "base");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		const struct row *r = &rows[i];
-		struct result res = measure(r, rounds);
-		struct json_object *o = json_object_new_object();
-		bool inside = !r->budget_ns || res.least <= r->budget_ns;
+		struct json_object *o;
+		struct result res;
+		bool inside;
 
+		if (!strstr(r->name, only))
+			continue;
+		res = measure(r, rounds);
+		o = json_object_new_object();
+		inside = !r->budget_ns || res.least <= r->budget_ns;
 		over += !inside || res.wrong;
 		printf("%-56s %6d %6d ", r->name, res.least, res.median);
 		if (r->budget_ns)
