@@ -10,71 +10,99 @@
 
 #include "words.h"
 
-/* For gate(): of which family the source is, and what is asked. */
-#define GATE_IP6  0x1u
-#define GATE_LOOK 0x2u /* only asks, and takes nothing */
-#define GATE_ACK  0x4u /* the end of a handshake: only how many are open */
-
-/* Has the source as many connections open as it may? Those who are banned for it are counted when they have one more. */
-static __always_inline bool gate_full(const struct mxdp_bank *b, __u32 half, const struct mxdp_limit *l, __u64 hi, __u64 lo,
-				      bool ip6)
+/* Word `number` of those that all sources share: may one more come? look: only asks, and takes nothing. Verified once. */
+__noinline int gate_all(const struct mxdp_limit *l, __u32 number, __u32 look)
 {
-	return l->connections && b->conns && l->over != MXDP_OVER_BAN &&
-	       conns_held(source_hash(state.limit_key, l, ip6, hi, lo), half) >= l->connections;
+	__u32 at = MXDP_GATE_LINES + number / 8;
+	struct mxdp_words *line = bpf_map_lookup_elem(&gates, &at);
+
+	return l && line && gate_global(&line->word[number & 7], clock_jiffies(), l, look);
 }
 
 /*
- * A packet that is allowed under limit `number` of the bank of `epoch`: MXDP_R_ALLOWED, or the reason why it is too many. A
- * SYN that all together are too many for costs its source nothing. A function of its own, for it is verified once.
+ * A SYN that is allowed under limit l: MXDP_R_ALLOWED, or the reason why it is too many. One that all together are too many
+ * for costs its source nothing.
  */
-__noinline int gate(__u64 hi, __u64 lo, __u32 epoch, __u32 number, __u32 how)
+static __always_inline int gate(const struct mxdp_limit *l, __u64 hash, __u64 ahead, __u32 all, bool look)
 {
-	const struct mxdp_bank *b = &banks[epoch & 1];
-	const struct mxdp_limit *l = &b->limit[number & (MXDP_LIMITS - 1)];
-	__u32 at = MXDP_GATE_GLOBAL(epoch & 1, number & (MXDP_LIMITS - 1));
-	__u64 jiffies, hash, *word = NULL;
-	bool look = how & GATE_LOOK;
 	struct mxdp_words *line;
 
-	if (gate_full(b, conns_half(epoch), l, hi, lo, how & GATE_IP6))
-		return MXDP_R_OVER_CONNECTIONS;
-	if (how & GATE_ACK)
-		return MXDP_R_ALLOWED;
-	jiffies = clock_jiffies();
-	if (l->global_spacing) {
-		line = bpf_map_lookup_elem(&gates, &at);
-		if (!line)
-			return MXDP_R_OVER_GLOBAL;
-		word = &line->word[number & 7];
-		if (!gate_global(word, jiffies, l, true))
-			return MXDP_R_OVER_GLOBAL;
-	}
+	if (l->global_spacing && !gate_all(l, all, true))
+		return MXDP_R_OVER_GLOBAL;
 	if (l->spacing && l->over != MXDP_OVER_BAN) {
-		hash = source_hash(state.limit_key, l, how & GATE_IP6, hi, lo);
 		line = gate_line(hash);
-		if (!line || !gate_take(line, hash, jiffies, l->spacing, l->slack, b->ahead, look))
+		if (!line || !gate_take(line, hash, clock_jiffies(), l->spacing, l->slack, ahead, look))
 			return MXDP_R_OVER_RATE;
 	}
-	if (word && !look && !gate_global(word, jiffies, l, false))
+	if (l->global_spacing && !look && !gate_all(l, all, false))
 		return MXDP_R_OVER_GLOBAL;
 	return MXDP_R_ALLOWED;
 }
 
-/*
- * Reads the line that gate() will want if the source is under the same limit as those that nobody names; else it was in vain.
- * Nothing waits for what is read: it comes while the class is looked up, and gate()'s locked exchange would wait for both.
- */
-static __always_inline void gate_touch(const struct mxdp_bank *b, const struct pkt *p, __u32 service)
+/* Has the source of `hash` as many connections open as it may? Verified once. */
+__noinline int gate_held(__u64 hash, __u32 half, __u32 most)
 {
-	__u32 number = b->policy[0][service] >> MXDP_CELL_LIMIT_SHIFT;
-	const struct mxdp_limit *l = &b->limit[number & (MXDP_LIMITS - 1)];
+	return conns_held(hash, half) >= most;
+}
+
+/* Those who are banned for it are counted when they have one more. */
+static __always_inline bool gate_full(const struct mxdp_bank *b, __u32 epoch, const struct mxdp_limit *l, __u64 hash)
+{
+	return l->connections && b->conns && l->over != MXDP_OVER_BAN && gate_held(hash, conns_half(epoch), l->connections);
+}
+
+/* The source as limit l has it. Verified once; the guess, below, is made without a call. */
+__noinline __u64 gate_hash(const struct mxdp_limit *l, __u32 family, __u64 hi, __u64 lo)
+{
+	return l ? source_hash(state.limit_key, l, family, hi, lo) : 0;
+}
+
+static __always_inline const struct mxdp_limit *gate_limit(const struct mxdp_bank *b, __u32 number)
+{
+	return &b->limit[number & (MXDP_LIMITS - 1)];
+}
+
+/* A source under the limit of those that nobody names, as most are that have one: its hash, reckoned early. */
+struct gate_guess {
+	__u64 hash;
+	__u32 number;
+};
+
+/*
+ * Reads the line that gate() will want if the guess is right; else it was in vain. Nothing waits for what is read: it comes
+ * while the class is looked up, and gate()'s locked exchange would wait for both.
+ */
+static __always_inline void gate_touch(const struct mxdp_bank *b, const struct pkt *p, __u32 service, struct gate_guess *guess)
+{
 	struct mxdp_words *line;
 
-	if (!number)
+	guess->number = b->policy[0][service] >> MXDP_CELL_LIMIT_SHIFT;
+	if (!guess->number)
 		return;
-	line = gate_line(source_hash(state.limit_key, l, p->family, p->src_hi, p->src_lo));
+	guess->hash = source_hash(state.limit_key, gate_limit(b, guess->number), p->family, p->src_hi, p->src_lo);
+	line = gate_line(guess->hash);
 	if (line)
 		(void)*(volatile __u64 *)&line->word[0];
+}
+
+/* A SYN that is allowed under limit `number`: may it come? */
+static __always_inline int gate_syn(const struct mxdp_bank *b, const struct pkt *p, __u32 epoch, __u32 number,
+				    const struct gate_guess *guess, bool look)
+{
+	const struct mxdp_limit *l = gate_limit(b, number);
+	__u64 hash = likely(guess->number == number) ? guess->hash : gate_hash(l, p->family, p->src_hi, p->src_lo);
+
+	if (gate_full(b, epoch, l, hash))
+		return MXDP_R_OVER_CONNECTIONS;
+	return gate(l, hash, b->ahead, (epoch & 1) * MXDP_LIMITS + number, look);
+}
+
+/* Of many handshakes begun at once only so many may end. */
+static __always_inline bool gate_ack(const struct mxdp_bank *b, const struct pkt *p, __u32 epoch, __u32 number)
+{
+	const struct mxdp_limit *l = gate_limit(b, number);
+
+	return !l->connections || !gate_full(b, epoch, l, gate_hash(l, p->family, p->src_hi, p->src_lo));
 }
 
 /* What becomes of a SYN that is too many. False: it passes, and is counted as observed. */

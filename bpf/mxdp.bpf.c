@@ -105,6 +105,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 	bool probing, crossing, syn = false, dressed = false, opens = false, cut, tcp, observe;
 	struct mxdp_lease_line *line = NULL;
 	__u64 hash, word = 0;
+	struct gate_guess guess;
 	const struct mxdp_bank *b;
 	__u32 epoch, class_ = 0;
 	int reason, way;
@@ -161,8 +162,9 @@ static __always_inline int filter(struct xdp_md *ctx)
 		goto out; /* what keeps the host on its network passes whoever sends it */
 	}
 
+	guess = (struct gate_guess){ 0 };
 	if (syn)
-		gate_touch(b, &p, entry & MXDP_PORT_SERVICE);
+		gate_touch(b, &p, entry & MXDP_PORT_SERVICE, &guess);
 	cut = source_banned(&p, tcp ? p.dport : BAN_NO_PORT, ctx->rx_queue_index, probing);
 	if (syn || cut || b->flags & (MXDP_BANK_BLOCKS | MXDP_BANK_CONNECTIONS))
 		class_ = class_of(b, &p, &dressed) & (MXDP_CLASSES - 1);
@@ -184,9 +186,9 @@ static __always_inline int filter(struct xdp_md *ctx)
 			 cell == MXDP_CELL_DEFAULT_ALLOW ? MXDP_R_DEFAULT_ALLOW :
 							   MXDP_R_DENIED;
 		if (limit)
-			reason = gate(p.src_hi, p.src_lo, epoch, limit, (p.family ? GATE_IP6 : 0) | (probing ? GATE_LOOK : 0));
+			reason = gate_syn(b, &p, epoch, limit, &guess, probing);
 		if (limit && reason != MXDP_R_ALLOWED && !observe)
-			observe = !gate_shuts(ctx, &b->limit[limit & (MXDP_LIMITS - 1)], &p, &reason, probing);
+			observe = !gate_shuts(ctx, gate_limit(b, limit), &p, &reason, probing);
 		if (entry & MXDP_PORT_COOKIES && !probing && !observe && !dropping(reason) &&
 		    answer_cookie(ctx, &p, entry))
 			reason = MXDP_R_COOKIE_SENT;
@@ -195,10 +197,9 @@ static __always_inline int filter(struct xdp_md *ctx)
 	} else {
 		/* Any other segment must belong to a connection the kernel knows. */
 		reason = track(ctx, &p, syn, line, word, &opens);
-		/* Of many handshakes begun at once only so many may end. */
-		if (opens && limit && gate(p.src_hi, p.src_lo, epoch, limit, (p.family ? GATE_IP6 : 0) | GATE_ACK) != MXDP_R_ALLOWED) {
+		if (opens && limit && !gate_ack(b, &p, epoch, limit)) {
 			reason = MXDP_R_OVER_CONNECTIONS;
-			observe |= b->limit[limit & (MXDP_LIMITS - 1)].over == MXDP_OVER_OBSERVE;
+			observe |= gate_limit(b, limit)->over == MXDP_OVER_OBSERVE;
 		}
 	}
 out:

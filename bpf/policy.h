@@ -102,10 +102,24 @@ static __always_inline __u32 trie_tail4(const struct mxdp_bank *b, __u32 at, __u
 	return MXDP_TAIL_MATCH(head);
 }
 
+/* Is nothing at all said of the /24 that the address lies in? */
+static __always_inline bool ip4_unnamed(const struct mxdp_bank *b, __u32 a)
+{
+	union mxdp_line *line;
+
+	if (!b->named4)
+		return false;
+	line = trie_line(b, b->named4 + MXDP_NAMED_LINE(a));
+	return line && !(line->cell[MXDP_NAMED_CELL(a)] >> MXDP_NAMED_BIT(a) & 1);
+}
+
 static __always_inline __u32 class_of_ip4(const struct mxdp_bank *b, __u32 a)
 {
-	__u32 cell = b->dir4[a >> 16];
+	__u32 cell;
 
+	if (ip4_unnamed(b, a))
+		return 0;
+	cell = b->dir4[a >> 16];
 	if (cell & MXDP_NODE)
 		cell = trie_node(b, cell & ~MXDP_NODE, a >> 8);
 	if (cell & MXDP_NODE)

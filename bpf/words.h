@@ -33,42 +33,44 @@ static __always_inline bool gate_move(__u64 *word, __u64 was, __u64 now, __u64 d
  * One more from the source of `hash`: may it come? `ahead` is how far the words of any limit may be ahead; `look`: only
  * asks. Two CPUs that know nothing of a source choose the same word, so that one of them sees what the other wrote.
  *
- * With the time in the upper bits its difference to the clock comes round by itself, and as a number with a sign it is what
- * words are chosen by: what has passed before what is to come. The choice has no branch, for there is nothing to guess in
- * a line of strangers; the place of a word stands in the lowest bits of what is compared, sixteen times less of it so that
- * no difference can overflow.
+ * A stranger gets the word that is the least of all, reckoned from behind the furthest that any can be ahead: first those
+ * further ahead, which no limit made, then those that have passed, the longest first, then those to come. The choice has no
+ * branch, for there is nothing to guess in a line of strangers; the place of a word stands in the lowest bits of what is
+ * compared.
  */
 static __always_inline bool gate_take(struct mxdp_words *line, __u64 hash, __u64 jiffies, __u64 spacing, __u64 slack,
 				      __u64 ahead, bool look)
 {
 	__u64 now = jiffies * MXDP_LIMIT_STEPS << MXDP_GATE_TAG_BITS, tag = hash >> (64 - MXDP_GATE_TAG_BITS);
-	__s64 beyond = (ahead + 1) << MXDP_GATE_TAG_BITS;
+	__u64 beyond = now + ((ahead + 1) << MXDP_GATE_TAG_BITS);
 
+#pragma clang loop unroll(disable)
 	for (int try = 0; try < GATE_TRIES; try++) {
-		__s64 least = 1LL << 62;
-		bool again = false;
+		__u64 least = ~0ULL >> 1, w, due;
+		volatile __u64 *word;
 
+#pragma clang loop unroll(full)
 		for (__u32 i = 0; i < 8; i++) {
-			__u64 w = *(volatile __u64 *)&line->word[i];
-			__s64 e = w - now, key;
+			__u64 less, below;
 
-			e &= (e - beyond) >> 63; /* further ahead than any: free, as if it were due now */
+			w = *(volatile __u64 *)&line->word[i];
 			if (unlikely(!((w ^ tag) & GATE_TAG))) {
-				__u64 due = e < 0 ? 0 : e >> MXDP_GATE_TAG_BITS;
-
-				if (due > slack)
-					return false;
-				if (look || gate_move(&line->word[i], w, now, due, spacing, tag))
-					return true;
-				again = true;
+				least = i;
 				break;
 			}
-			key = (e >> 4 & ~7LL) | i;
-			least ^= (least ^ key) & ((key - least) >> 63);
+			less = ((w - beyond) >> (MXDP_GATE_TAG_BITS - 3) & ~7ULL) - least + i;
+			below = (__s64)less >> 63;
+			asm volatile("" : "+r"(below)); /* clang must not make a branch of it */
+			least += less & below;
 		}
-		if (again)
-			continue;
-		if (look || gate_move(&line->word[least & 7], *(volatile __u64 *)&line->word[least & 7], now, 0, spacing, tag))
+		word = &line->word[least & 7];
+		w = *word;
+		due = (w - now) >> MXDP_GATE_TAG_BITS;
+		if ((w ^ tag) & GATE_TAG || due > ahead) /* a stranger's, or passed, or further ahead than any: as if due now */
+			due = 0;
+		if (due > slack)
+			return false;
+		if (look || gate_move((__u64 *)word, w, now, due, spacing, tag))
 			return true;
 	}
 	return false;

@@ -114,12 +114,12 @@ static uint32_t edit_tails(struct arena *a, uint32_t cell, unsigned int depth, c
 
 static void read_node(const struct arena *a, uint32_t cell, uint32_t cells[256])
 {
-	const union mxdp_line *line = &a->lines[cell & ~MXDP_NODE];
-	uint32_t run = MXDP_NODE_BASE(line->node.base) - 1;
+	for (unsigned int number = 0, place = 0; place < 256; number++) {
+		unsigned int from = place;
+		uint32_t is = node_run(a->lines, &a->lines[cell & ~MXDP_NODE], number, &place);
 
-	for (unsigned int i = 0; i < 256; i++) {
-		run += line->node.bits[i / 64] >> i % 64 & 1;
-		cells[i] = a->lines[run / MXDP_LINE_CELLS].cell[run % MXDP_LINE_CELLS];
+		while (from < place)
+			cells[from++] = is;
 	}
 }
 
@@ -290,6 +290,9 @@ int classtable_edit(const struct class_bank *to, struct image_edit *e, struct di
 	if (err)
 		return err;
 	__atomic_store_n(&to->bank->trie_used, a.used, __ATOMIC_RELEASE);
+	for (size_t i = 0; i < c.n && to->bank->named4; i++)
+		if (v[i].at < 65536)
+			named_add(to->lines, to->bank->named4, v[i].at, v[i].is);
 	*n = c.n;
 	return 0;
 }

@@ -455,6 +455,82 @@ void dir_fill(struct arena *a, uint32_t *dir, const struct class_prefix *v, size
 	}
 }
 
+/* ---- the bits of IPv4 ---- */
+
+uint32_t node_run(const union mxdp_line *lines, const union mxdp_line *node, unsigned int number, unsigned int *place)
+{
+	uint32_t cell = MXDP_NODE_BASE(node->node.base) + number;
+	unsigned int next = *place + 1;
+
+	while (next < 256 && !(node->node.bits[next / 64] >> next % 64)) /* none more in this word */
+		next = (next / 64 + 1) * 64;
+	if (next < 256)
+		next += __builtin_ctzll(node->node.bits[next / 64] >> next % 64);
+	*place = next;
+	return lines[cell / MXDP_LINE_CELLS].cell[cell % MXDP_LINE_CELLS];
+}
+
+static void named_places(union mxdp_line *lines, uint32_t named4, unsigned int at, unsigned int from, unsigned int end)
+{
+	for (; from < end; from++) {
+		uint32_t a = at << 16 | from << 8;
+
+		lines[named4 + MXDP_NAMED_LINE(a)].cell[MXDP_NAMED_CELL(a)] |= 1u << MXDP_NAMED_BIT(a);
+	}
+}
+
+void named_add(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_t cell)
+{
+	if (cell & MXDP_TAIL) {
+		const uint32_t *tail = &lines[(cell & ~MXDP_TAIL) / MXDP_LINE_CELLS].cell[cell % MXDP_LINE_CELLS];
+		bool one = !MXDP_TAIL_MISS(tail[0]) && MXDP_TAIL_LENGTH(tail[0]) >= 8;
+
+		named_places(lines, named4, at, one ? tail[1] >> 24 : 0, one ? (tail[1] >> 24) + 1 : 256);
+		return;
+	}
+	if (!(cell & MXDP_NODE)) {
+		named_places(lines, named4, at, 0, cell ? 256 : 0);
+		return;
+	}
+	for (unsigned int number = 0, place = 0; place < 256; number++) {
+		unsigned int from = place;
+
+		if (node_run(lines, &lines[cell & ~MXDP_NODE], number, &place))
+			named_places(lines, named4, at, from, place);
+	}
+}
+
+/* So many first nodes do not stay in the nearer caches together: half a MiB. */
+#define NAMED_FROM 8192u
+
+static size_t count_first_nodes(const struct arena *a, const uint32_t dir4[65536])
+{
+	__cleanup_free bool *seen = xcalloc(a->used + 1, sizeof(*seen));
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < 65536; i++) {
+		if (!(dir4[i] & MXDP_NODE) || seen[dir4[i] & ~MXDP_NODE])
+			continue;
+		seen[dir4[i] & ~MXDP_NODE] = true;
+		n++;
+	}
+	return n;
+}
+
+static void add_named(struct arena *a, struct mxdp_bank *b)
+{
+	uint32_t named4;
+
+	if (count_first_nodes(a, b->dir4) < NAMED_FROM)
+		return;
+	named4 = take_lines(a, MXDP_NAMED_LINES);
+	if (a->full)
+		return;
+	for (unsigned int i = 0; i < 65536; i++)
+		named_add(a->lines, named4, i, b->dir4[i]);
+	b->named4 = named4;
+}
+
 #define BUILD_CHUNK 64u
 
 int classtable_build(struct image *img, const struct class_prefix *v, size_t n, struct diag *d)
@@ -467,8 +543,10 @@ int classtable_build(struct image *img, const struct class_prefix *v, size_t n, 
 		n4++;
 	memset(img->bank->dir4, 0, sizeof(img->bank->dir4));
 	memset(img->bank->dir6, 0, sizeof(img->bank->dir6));
+	img->bank->named4 = 0;
 	dir_fill(&a, img->bank->dir4, v, n4);
 	dir_fill(&a, img->bank->dir6, v + n4, n - n4);
+	add_named(&a, img->bank);
 	free(a.seen);
 	if (a.full) {
 		diag_error(d, "the lists need a class table of more than %u lines; shorten the largest list", MAX_TRIE_LINES);

@@ -36,6 +36,12 @@ uint32_t trie_cell(struct arena *a, const struct class_prefix *v, size_t n, unsi
 /* The node whose places have these cells, or the one cell that all of them have. */
 uint32_t trie_node_of(struct arena *a, const uint32_t cells[256]);
 
+/* The run of places that begins at *place: its cell, and *place moves on behind it. `number` counts the runs before it. */
+uint32_t node_run(const union mxdp_line *lines, const union mxdp_line *node, unsigned int number, unsigned int *place);
+
+/* Sets the bits of the /24s below `at` of dir4, whose cell this is, where anything but class 0 may lie. */
+void named_add(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_t cell);
+
 /* dir[] of the first 16 bits, for all of v; of one family. What v does not cover stays. */
 void dir_fill(struct arena *a, uint32_t *dir, const struct class_prefix *v, size_t n);
 

@@ -16,7 +16,7 @@
 #define MXDP_ABI 1002
 #define MXDP_OTHER(...) __VA_ARGS__
 #else
-#define MXDP_ABI 3
+#define MXDP_ABI 4
 #define MXDP_OTHER(...)
 #endif
 
@@ -81,6 +81,10 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
  * Every node and every tail that goes on takes at least 8 address bits, so MXDP_TRIE_STEPS are enough for any address.
  * IPv4 has one tail at most, behind the first 16 bits, and it does not go on: a line more or less matters less there than
  * a branch.
+ *
+ * Where the nodes that dir4 leads to are too many for a cache, MXDP_NAMED_LINES lines from line bank.named4 on are a bit for
+ * each /24: where it is clear, nothing but class 0 lies there, and most strangers need no other line. A set bit says nothing.
+ * bank.named4 is 0 where there are none.
  */
 #define MXDP_NODE         0x80000000u
 #define MXDP_TAIL         0x40000000u
@@ -91,6 +95,10 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
 #define MXDP_NODE_BASE(base) ((base) & ~MXDP_NODE_CODED)
 #define MXDP_LINE_CELLS   16u
 #define MXDP_TAILS        4u
+#define MXDP_NAMED_LINES  32768u
+#define MXDP_NAMED_LINE(a) ((a) >> 17)      /* of an IPv4 address: which line, */
+#define MXDP_NAMED_CELL(a) ((a) >> 13 & 15) /* which cell of it, */
+#define MXDP_NAMED_BIT(a)  ((a) >> 8 & 31)  /* and which bit of that */
 #define MXDP_TRIE_STEPS   17u /* IPv6, behind the first 16 bits: 13 of eight bits, then four tails */
 
 /* head of a tail */
@@ -180,7 +188,8 @@ struct mxdp_bank {
 	__u32 trie_first;          /* of this bank's lines in the trie map */
 	__u32 trie_used;           /* of this bank's lines; those behind are for edits. Never reused while the bank lives */
 	__u32 classes_used;        /* likewise */
-	__u32 reserved[8];
+	__u32 named4;              /* first line of the bits of IPv4, of this bank's lines; 0: none */
+	__u32 reserved[7];
 	__u16 port[65536];         /* by destination port, host byte order */
 	__u32 dir4[65536];         /* cell by the first 16 bits of an IPv4 source */
 	__u32 dir6[65536];         /* cell by the first 16 bits of an IPv6 source */

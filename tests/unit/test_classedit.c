@@ -172,6 +172,14 @@ static void check_edges(const struct lab *l, const struct oracle_table *t, const
 		same_class(l, t, &host[i]);
 }
 
+static void check_edges_now(const struct lab *l, const struct prefix *of)
+{
+	struct oracle_table *t = oracle_table_new(l->v, l->n);
+
+	check_edges(l, t, of);
+	oracle_table_free(t);
+}
+
 /* All edges when there are few, some of them when there are many. */
 static void check(const struct lab *l, size_t most)
 {
@@ -294,6 +302,67 @@ static void test_no_line_in_use_is_ever_written(void **state)
 	drop(&l);
 }
 
+static bool bit_of(const struct lab *l, uint32_t a)
+{
+	const union mxdp_line *line = &l->map[l->first + l->bank->named4 + MXDP_NAMED_LINE(a)];
+
+	return line->cell[MXDP_NAMED_CELL(a)] >> MXDP_NAMED_BIT(a) & 1;
+}
+
+/* Every /24: a clear bit where no prefix of the list has to do with it, and only there when the table is new. */
+static void check_bits(const struct lab *l, bool exactly)
+{
+	uint8_t *named = xcalloc(1 << 24, 1);
+	size_t set = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct prefix *p = &l->v[i].p;
+		uint32_t at = p->addr[0] << 16 | p->addr[1] << 8 | p->addr[2], many = p->len < 24 ? 1u << (24 - p->len) : 1;
+
+		if (p->family == 4 && p->len <= 24)
+			memset(named + at, l->v[i].class_ != 0, many);
+		else if (p->family == 4)
+			named[at] |= l->v[i].class_ != 0;
+	}
+	for (uint32_t at = 0; at < 1 << 24; at++) {
+		bool bit = bit_of(l, at << 8);
+
+		set += bit;
+		if (named[at] ? !bit : exactly && bit)
+			fail_msg("the bit of %u.%u.%u.0/24 is %d", at >> 16, at >> 8 & 255, at & 255, bit);
+	}
+	print_message("           %zu prefixes: %zu bits of 16777216 are set\n", l->n, set);
+	free(named);
+}
+
+/* The bits before IPv4 of a large list: exact when made, and edits of any width set what they must before they are seen. */
+static void test_bits_of_ip4_keep_up_with_edits(void **state)
+{
+	struct lab l = { .v = xmalloc(60000 * sizeof(*l.v)), .nclasses = 4 };
+
+	(void)state;
+	oracle_seed(15);
+	l.n = oracle_blocklist(l.v, 60000);
+	fill(&l, 200000);
+	assert_true(l.bank->named4 > 0);
+	check_bits(&l, true);
+	for (int i = 0; i < 1500; i++) {
+		struct prefix p = i % 100 == 99 ? oracle_prefix(4, 4 + oracle_below(12)) : i % 2 ? some_prefix(&l, 13) :
+				  oracle_prefix(4, 17 + oracle_below(16));
+		size_t at = place_of(&l, &p);
+		bool has = at < l.n && !oracle_cmp(&l.v[at].p, &p);
+
+		list_set(&l, &p, has && oracle_below(4) ? -1 : (int)oracle_below(l.nclasses));
+		edit(&l, &p);
+		check_edges_now(&l, &p);
+		if (i % 250 == 0)
+			check_bits(&l, false);
+	}
+	check_bits(&l, false);
+	check(&l, 60000);
+	drop(&l);
+}
+
 /* Adding what is not there and taking it back leaves every address as it was, and little behind. */
 static void test_adding_and_removing_the_same(void **state)
 {
@@ -387,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_small_tables_after_every_edit),
 		cmocka_unit_test(test_large_tables_after_many_edits),
 		cmocka_unit_test(test_no_line_in_use_is_ever_written),
+		cmocka_unit_test(test_bits_of_ip4_keep_up_with_edits),
 		cmocka_unit_test(test_adding_and_removing_the_same),
 		cmocka_unit_test(test_no_room_changes_nothing),
 		cmocka_unit_test(test_a_new_class_opens_no_port_and_says_that_some_are_blocked),

@@ -58,6 +58,7 @@ static const struct row rows[] = {
 	{ "SYN to an open port, 100k prefixes, IPv6", 120, 6, 0x02, 25, VARY_SOURCE, 0, 100000, 2 },
 	{ "SYN to an open port, 1M prefixes", 0, 4, 0x02, 25, VARY_SOURCE, 0, 1000000, 2 },
 	{ "SYN to an open port, 1M prefixes and a rate limit", 120, 4, 0x02, 25, VARY_SOURCE, 0, 1000000, 2, "limit 30/min" },
+	{ "SYN to an open port, a rate limit", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2, "limit 30/min" },
 	{ "SYN to an open port, rate and connections", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2, "limit 30/min connections 20" },
 	{ "SYN to an open port, a rate limit, IPv6", 0, 6, 0x02, 25, VARY_SOURCE, 0, 0, 2, "limit 30/min" },
 	{ "SYN to an open port, 1 ban", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2, .bans = 1 },
