@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ask.h"
+#include "token.h"
 
 static uint8_t family_bits(int family)
 {
@@ -49,14 +50,7 @@ static void bag_add(struct bag *b, const struct prefix *p)
 
 static void bag_sort(struct bag *b)
 {
-	size_t kept = 0;
-
-	if (b->n)
-		qsort(b->v, b->n, sizeof(*b->v), prefix_cmp);
-	for (size_t i = 0; i < b->n; i++)
-		if (kept == 0 || prefix_cmp(&b->v[i], &b->v[kept - 1]))
-			b->v[kept++] = b->v[i];
-	b->n = kept;
+	prefixes_sort(b->v, &b->n);
 }
 
 static void bag_free(struct bag *b)

@@ -17,9 +17,10 @@
 
 /* ---- reading ---- */
 
-static int read_all(int fd, const char *path, size_t max, char **text, size_t *len, struct diag *d)
+/* `size`: about how much there is */
+static int read_all(int fd, const char *path, size_t size, size_t max, char **text, size_t *len, struct diag *d)
 {
-	size_t room = 4096, n = 0;
+	size_t room = size < max ? size + 4096 : 4096, n = 0;
 	__cleanup_free char *buf = xmalloc(room + 1);
 	ssize_t got;
 
@@ -68,7 +69,7 @@ int file_read(const char *path, size_t max, char **text, size_t *len, struct dia
 			   S_ISFIFO(st.st_mode) ? "a pipe" : "a device or socket");
 		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 	}
-	return read_all(fd, path, max, text, len, d);
+	return read_all(fd, path, st.st_size, max, text, len, d);
 }
 
 void warn_if_writable(const char *path, struct diag *d)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include "diag.h"
 
@@ -25,19 +27,31 @@ static void *or_die(void *p)
 	return p;
 }
 
+/* Large arrays in large pages, where the kernel likes: a million prefixes are tens of thousands of page faults otherwise. */
+#define HUGE_PAGE ((uintptr_t)2 << 20)
+
+static void *hint_huge(void *p, size_t n)
+{
+	uintptr_t mask = HUGE_PAGE - 1, from = ((uintptr_t)p + mask) & ~mask, end = ((uintptr_t)p + n) & ~mask;
+
+	if (n >= 2 * HUGE_PAGE)
+		(void)madvise((void *)from, end - from, MADV_HUGEPAGE);
+	return p;
+}
+
 void *xmalloc(size_t n)
 {
-	return or_die(malloc(n ? n : 1));
+	return hint_huge(or_die(malloc(n ? n : 1)), n);
 }
 
 void *xcalloc(size_t n, size_t size)
 {
-	return or_die(calloc(n ? n : 1, size ? size : 1));
+	return hint_huge(or_die(calloc(n ? n : 1, size ? size : 1)), n * size);
 }
 
 void *xrealloc(void *p, size_t n)
 {
-	return or_die(realloc(p, n ? n : 1));
+	return hint_huge(or_die(realloc(p, n ? n : 1)), n);
 }
 
 char *xstrdup(const char *s)
