@@ -126,6 +126,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 	way = front(ctx, b, &p, &entry, &crossing);
 	if (way >= 0)
 		return way;
+	asm volatile("" : "+r"(epoch)); /* what is reckoned from it below is none of the lane's business */
 	tcp = way == ON_LANE;
 	if (!tcp) {
 		entry = 0;
