@@ -9,7 +9,7 @@
 enum bench_vary {
 	VARY_NOTHING,
 	VARY_FLOW,   /* one of `flows` connections, in random order */
-	VARY_SOURCE, /* any of a billion sources */
+	VARY_SOURCE, /* any of a billion sources; IPv6: of half as many /32s, all that are given out */
 };
 
 const volatile __u32 vary = VARY_NOTHING;
@@ -23,10 +23,14 @@ static __always_inline void set_source(struct xdp_md *ctx, __u32 a)
 
 	if (data + sizeof(*eth) + sizeof(struct ipv6hdr) > end)
 		return;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
 		((struct iphdr *)(eth + 1))->saddr = bpf_htonl(a);
-	else
-		((struct ipv6hdr *)(eth + 1))->saddr.s6_addr32[vary == VARY_FLOW ? 3 : 1] = bpf_htonl(a);
+	} else if (vary == VARY_FLOW) {
+		((struct ipv6hdr *)(eth + 1))->saddr.s6_addr32[3] = bpf_htonl(a);
+	} else {
+		((struct ipv6hdr *)(eth + 1))->saddr.s6_addr32[0] = bpf_htonl(0x20000000 | (a & 0x1fffffff));
+		((struct ipv6hdr *)(eth + 1))->saddr.s6_addr32[1] = a * 0x9e3779b1;
+	}
 }
 
 static __always_inline __u32 next_random(void)

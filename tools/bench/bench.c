@@ -57,6 +57,8 @@ static const struct row rows[] = {
 	{ "SYN to an open port, no prefixes", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2 },
 	{ "SYN to an open port, 100k prefixes", 120, 4, 0x02, 25, VARY_SOURCE, 0, 100000, 2 },
 	{ "SYN to an open port, 100k prefixes, IPv6", 120, 6, 0x02, 25, VARY_SOURCE, 0, 100000, 2 },
+	{ "SYN to an open port, no prefixes, IPv6", 0, 6, 0x02, 25, VARY_SOURCE, 0, 0, 2 },
+	{ "SYN to an open port, 1M prefixes, IPv6", 0, 6, 0x02, 25, VARY_SOURCE, 0, 1000000, 2 },
 	{ "SYN to an open port, 1M prefixes", 0, 4, 0x02, 25, VARY_SOURCE, 0, 1000000, 2 },
 	{ "SYN to an open port, 1M prefixes and a rate limit", 120, 4, 0x02, 25, VARY_SOURCE, 0, 1000000, 2, "limit 30/min" },
 	{ "SYN to an open port, a rate limit", 0, 4, 0x02, 25, VARY_SOURCE, 0, 0, 2, "limit 30/min" },
@@ -128,10 +130,9 @@ static struct prefix random_prefix(int family)
 		memcpy(p.addr, &a, 4);
 	} else {
 		p.len = dice < 55 ? 64 : dice < 95 ? 48 : 32;
-		p.addr[0] = 0x20;
-		p.addr[1] = 1;
-		for (int i = 2; i < p.len / 8; i++)
+		for (int i = 0; i < p.len / 8; i++)
 			p.addr[i] = random32();
+		p.addr[0] = 0x20 | (p.addr[0] & 0x1f);
 	}
 	return p;
 }
