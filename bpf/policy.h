@@ -102,22 +102,22 @@ static __always_inline __u32 trie_tail4(const struct mxdp_bank *b, __u32 at, __u
 	return MXDP_TAIL_MATCH(head);
 }
 
-/* Is nothing at all said of the /24 that the address lies in? */
-static __always_inline bool ip4_unnamed(const struct mxdp_bank *b, __u32 a)
+/* Do the bits from line `first` on say that nothing at all lies at `bit`? */
+static __always_inline bool unnamed(const struct mxdp_bank *b, __u32 first, __u32 bit)
 {
 	union mxdp_line *line;
 
-	if (!b->named4)
+	if (!first)
 		return false;
-	line = trie_line(b, b->named4 + MXDP_NAMED_LINE(a));
-	return line && !(line->cell[MXDP_NAMED_CELL(a)] >> MXDP_NAMED_BIT(a) & 1);
+	line = trie_line(b, first + MXDP_NAMED_LINE(bit));
+	return line && !(line->cell[MXDP_NAMED_CELL(bit)] >> MXDP_NAMED_BIT(bit) & 1);
 }
 
 static __always_inline __u32 class_of_ip4(const struct mxdp_bank *b, __u32 a)
 {
 	__u32 cell;
 
-	if (ip4_unnamed(b, a))
+	if (unnamed(b, b->named4, MXDP_NAMED4(a)))
 		return 0;
 	cell = b->dir4[a >> 16];
 	if (cell & MXDP_NODE)
@@ -133,7 +133,7 @@ static __always_inline __u32 class_of_ip4(const struct mxdp_bank *b, __u32 a)
  * Verified once, and not on each of the ways that lead here: in line it doubles what the verifier walks of the whole program.
  * The call costs 9 ns.
  */
-__attribute__((noinline)) __u32 class_of_ip6(const struct mxdp_bank *b, __u64 hi, __u64 lo)
+__attribute__((noinline)) __u32 class_deep(const struct mxdp_bank *b, __u64 hi, __u64 lo)
 {
 	struct trie_bits a = { hi << 16 | lo >> 48, lo << 16 };
 	__u32 cell;
@@ -155,6 +155,15 @@ __attribute__((noinline)) __u32 class_of_ip6(const struct mxdp_bank *b, __u64 hi
 		}
 	}
 	return cell & (MXDP_CLASSES - 1);
+}
+
+static __always_inline __u32 class_of_ip6(const struct mxdp_bank *b, __u64 hi, __u64 lo)
+{
+	__u32 cell = b->dir6[hi >> 48];
+
+	if (!(cell & (MXDP_NODE | MXDP_TAIL)))
+		return cell & (MXDP_CLASSES - 1);
+	return unnamed(b, b->named6, MXDP_NAMED6((__u32)(hi >> 32))) ? 0 : class_deep(b, hi, lo);
 }
 
 /*

@@ -277,12 +277,40 @@ static int number_classes(struct mxdp_bank *b, struct image_edit *e)
 	return err;
 }
 
+/* ---- the bits ---- */
+
+/* A prefix of IPv6 that is so wide has more bits than are set in a few milliseconds. */
+static bool too_wide_for_bits(const struct mxdp_bank *b, const struct image_edit *e)
+{
+	for (size_t i = 0; i < e->nregions && b->named6; i++)
+		if (e->regions[i].p.family == 6 && e->regions[i].p.len < 16)
+			return true;
+	return false;
+}
+
+/* Before any cell leads to what they stand for. What only the cell of a /16 said until now lies around the new lines. */
+static void set_named(const struct class_bank *to, const struct image_edit *e, const struct dir_change *v, size_t n)
+{
+	for (size_t i = 0; i < n && to->bank->named4; i++)
+		if (v[i].at < 65536)
+			named_add4(to->lines, to->bank->named4, v[i].at, v[i].is);
+	for (size_t i = 0; i < e->nregions && to->bank->named6; i++)
+		if (e->regions[i].p.family == 6)
+			named_add6(to->lines, to->bank->named6, &e->regions[i].p);
+	for (size_t i = 0; i < n && to->bank->named6; i++) {
+		unsigned int at = v[i].at - 65536;
+
+		if (v[i].at >= 65536 && v[i].was && is_class(v[i].was) && !is_class(v[i].is))
+			named_add6(to->lines, to->bank->named6, &(struct prefix){ .family = 6, .len = 16, .addr = { at >> 8, at } });
+	}
+}
+
 int classtable_edit(const struct class_bank *to, struct image_edit *e, struct dir_change *v, size_t room, size_t *n)
 {
 	struct arena a = { .lines = to->lines, .used = to->bank->trie_used, .room = to->nlines, .chunk_lines = 1,
 			   .fixed = true };
 	struct changes c = { .v = v, .room = room };
-	int err = number_classes(to->bank, e);
+	int err = too_wide_for_bits(to->bank, e) ? -ENOSPC : number_classes(to->bank, e);
 
 	for (size_t i = 0; i < e->nregions && !err; i++)
 		if (!edit_region(&a, &c, to->bank, &e->regions[i]) || a.full)
@@ -290,9 +318,7 @@ int classtable_edit(const struct class_bank *to, struct image_edit *e, struct di
 	if (err)
 		return err;
 	__atomic_store_n(&to->bank->trie_used, a.used, __ATOMIC_RELEASE);
-	for (size_t i = 0; i < c.n && to->bank->named4; i++)
-		if (v[i].at < 65536)
-			named_add(to->lines, to->bank->named4, v[i].at, v[i].is);
+	set_named(to, e, v, c.n);
 	*n = c.n;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "classtable.h"
+#include "token.h"
 
 /* ---- lines ---- */
 
@@ -455,7 +456,7 @@ void dir_fill(struct arena *a, uint32_t *dir, const struct class_prefix *v, size
 	}
 }
 
-/* ---- the bits of IPv4 ---- */
+/* ---- bits before the nodes ---- */
 
 uint32_t node_run(const union mxdp_line *lines, const union mxdp_line *node, unsigned int number, unsigned int *place)
 {
@@ -470,16 +471,18 @@ uint32_t node_run(const union mxdp_line *lines, const union mxdp_line *node, uns
 	return lines[cell / MXDP_LINE_CELLS].cell[cell % MXDP_LINE_CELLS];
 }
 
-static void named_places(union mxdp_line *lines, uint32_t named4, unsigned int at, unsigned int from, unsigned int end)
+static void set_bit(union mxdp_line *lines, uint32_t first, uint32_t bit)
 {
-	for (; from < end; from++) {
-		uint32_t a = at << 16 | from << 8;
-
-		lines[named4 + MXDP_NAMED_LINE(a)].cell[MXDP_NAMED_CELL(a)] |= 1u << MXDP_NAMED_BIT(a);
-	}
+	lines[first + MXDP_NAMED_LINE(bit)].cell[MXDP_NAMED_CELL(bit)] |= 1u << MXDP_NAMED_BIT(bit);
 }
 
-void named_add(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_t cell)
+static void named_places(union mxdp_line *lines, uint32_t named4, unsigned int at, unsigned int from, unsigned int end)
+{
+	for (; from < end; from++)
+		set_bit(lines, named4, MXDP_NAMED4(at << 16 | from << 8));
+}
+
+void named_add4(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_t cell)
 {
 	if (cell & MXDP_TAIL) {
 		const uint32_t *tail = &lines[(cell & ~MXDP_TAIL) / MXDP_LINE_CELLS].cell[cell % MXDP_LINE_CELLS];
@@ -500,6 +503,19 @@ void named_add(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_
 	}
 }
 
+static uint32_t many_tops(const struct prefix *p)
+{
+	return p->len < 32 ? 1u << (32 - p->len) : 1;
+}
+
+void named_add6(union mxdp_line *lines, uint32_t named6, const struct prefix *p)
+{
+	uint32_t top = load_be64(p->addr) >> 32;
+
+	for (uint32_t i = 0; i < many_tops(p); i++)
+		set_bit(lines, named6, MXDP_NAMED6(top + i));
+}
+
 /* So many first nodes do not stay in the nearer caches together: half a MiB. */
 #define NAMED_FROM 8192u
 
@@ -517,18 +533,66 @@ static size_t count_first_nodes(const struct arena *a, const uint32_t dir4[65536
 	return n;
 }
 
-static void add_named(struct arena *a, struct mxdp_bank *b)
+static void add_named4(struct arena *a, struct mxdp_bank *b)
 {
-	uint32_t named4;
+	uint32_t first;
 
 	if (count_first_nodes(a, b->dir4) < NAMED_FROM)
 		return;
-	named4 = take_lines(a, MXDP_NAMED_LINES);
+	first = take_lines(a, MXDP_NAMED_LINES);
 	if (a->full)
 		return;
 	for (unsigned int i = 0; i < 65536; i++)
-		named_add(a->lines, named4, i, b->dir4[i]);
-	b->named4 = named4;
+		named_add4(a->lines, first, i, b->dir4[i]);
+	b->named4 = first;
+}
+
+/* What covers a /16 and lies around everything in it that the trie is asked about. */
+static size_t around6(const struct mxdp_bank *b, const struct class_prefix *v, size_t n, bool around[65536])
+{
+	size_t many = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned int at = dir_index(&v[i].p);
+
+		if (v[i].p.len > 16)
+			continue;
+		for (unsigned int k = at; k <= (at | 0xffffu >> v[i].p.len); k++)
+			around[k] = v[i].class_ != 0 && !is_class(b->dir6[k]);
+	}
+	for (unsigned int i = 0; i < 65536; i++)
+		many += around[i];
+	return many;
+}
+
+/* From so many prefixes on; and not where every sixth bit would be set, or more. */
+#define NAMED6_FROM 16384u
+#define NAMED6_MOST ((uint64_t)MXDP_NAMED_LINES * 512 / 6)
+
+static void add_named6(struct arena *a, struct mxdp_bank *b, const struct class_prefix *v, size_t n)
+{
+	__cleanup_free bool *around = NULL;
+	uint64_t bits;
+	uint32_t first;
+
+	if (n < NAMED6_FROM)
+		return;
+	around = xcalloc(65536, sizeof(*around));
+	bits = (uint64_t)around6(b, v, n, around) << 16;
+	for (size_t i = 0; i < n; i++)
+		bits += v[i].p.len > 16 ? many_tops(&v[i].p) : 0;
+	if (bits > NAMED6_MOST)
+		return;
+	first = take_lines(a, MXDP_NAMED_LINES);
+	if (a->full)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (v[i].p.len > 16)
+			named_add6(a->lines, first, &v[i].p);
+	for (unsigned int i = 0; i < 65536; i++)
+		if (around[i])
+			named_add6(a->lines, first, &(struct prefix){ .family = 6, .len = 16, .addr = { i >> 8, i } });
+	b->named6 = first;
 }
 
 #define BUILD_CHUNK 64u
@@ -543,10 +607,11 @@ int classtable_build(struct image *img, const struct class_prefix *v, size_t n, 
 		n4++;
 	memset(img->bank->dir4, 0, sizeof(img->bank->dir4));
 	memset(img->bank->dir6, 0, sizeof(img->bank->dir6));
-	img->bank->named4 = 0;
+	img->bank->named4 = img->bank->named6 = 0;
 	dir_fill(&a, img->bank->dir4, v, n4);
 	dir_fill(&a, img->bank->dir6, v + n4, n - n4);
-	add_named(&a, img->bank);
+	add_named4(&a, img->bank);
+	add_named6(&a, img->bank, v + n4, n - n4);
 	free(a.seen);
 	if (a.full) {
 		diag_error(d, "the lists need a class table of more than %u lines; shorten the largest list", MAX_TRIE_LINES);

@@ -40,7 +40,9 @@ uint32_t trie_node_of(struct arena *a, const uint32_t cells[256]);
 uint32_t node_run(const union mxdp_line *lines, const union mxdp_line *node, unsigned int number, unsigned int *place);
 
 /* Sets the bits of the /24s below `at` of dir4, whose cell this is, where anything but class 0 may lie. */
-void named_add(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_t cell);
+void named_add4(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_t cell);
+/* Sets the bits of all that begins with the first 32 bits of p, or is inside it. */
+void named_add6(union mxdp_line *lines, uint32_t named6, const struct prefix *p);
 
 /* dir[] of the first 16 bits, for all of v; of one family. What v does not cover stays. */
 void dir_fill(struct arena *a, uint32_t *dir, const struct class_prefix *v, size_t n);

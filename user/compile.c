@@ -945,8 +945,8 @@ static void set_limits(struct compiler *c)
 		struct mxdp_limit *m = &b->limit[i];
 
 		*m = limit_of(c->limits[i]);
-		if (m->slack + m->spacing > b->ahead)
-			b->ahead = m->slack + m->spacing;
+		if (m->slack + m->spacing + MXDP_GATE_LATE > b->ahead)
+			b->ahead = m->slack + m->spacing + MXDP_GATE_LATE;
 		if (m->connections)
 			b->flags |= MXDP_BANK_CONNECTIONS | MXDP_BANK_HEARS;
 		if (m->over == MXDP_OVER_BAN)

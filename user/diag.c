@@ -27,7 +27,10 @@ static void *or_die(void *p)
 	return p;
 }
 
-/* Large arrays in large pages, where the kernel likes: a million prefixes are tens of thousands of page faults otherwise. */
+/*
+ * Large arrays in large pages, where the kernel likes: a million prefixes are tens of thousands of page faults otherwise. Not what
+ * grows: the hint splits a mapping, and mremap() moves no two at once.
+ */
 #define HUGE_PAGE ((uintptr_t)2 << 20)
 
 static void *hint_huge(void *p, size_t n)
@@ -51,7 +54,7 @@ void *xcalloc(size_t n, size_t size)
 
 void *xrealloc(void *p, size_t n)
 {
-	return hint_huge(or_die(realloc(p, n ? n : 1)), n);
+	return or_die(realloc(p, n ? n : 1));
 }
 
 char *xstrdup(const char *s)

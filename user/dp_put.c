@@ -280,6 +280,22 @@ static int bank_write(const struct datapath *dp, const struct dp_generation *g, 
 	return 0;
 }
 
+/* What the policy before holds of its sources is there for the way back: no word of it may pass for one that no limit made. */
+static int trial_ahead(const struct dp_generation *g, uint32_t epoch, struct diag *d)
+{
+	__cleanup_view struct dp_view banks = {};
+	int err = view_map(&banks, g->banks_fd, 0, 2 * sizeof(struct mxdp_bank), true);
+	struct mxdp_bank *b = banks.p;
+
+	if (err) {
+		diag_error(d, "cannot map the banks: %s; the policy in force stays", strerror(-err));
+		return err;
+	}
+	if (b[epoch & 1].ahead < b[~epoch & 1].ahead)
+		b[epoch & 1].ahead = b[~epoch & 1].ahead;
+	return 0;
+}
+
 void flip(struct mxdp_state *st, uint32_t epoch)
 {
 	__atomic_store_n(&st->flipped_ns, DP_FLIP_UNDER_WAY, __ATOMIC_SEQ_CST);
@@ -449,7 +465,8 @@ static int generation_make(struct datapath *dp, struct dp_generation *g, const s
 
 	if (err || !p->seconds || !in_force(dp))
 		return err;
-	return bank_make(dp, g, p->back, epoch - 1, d) ?: services_tell(dp, "next", p->img, epoch - 1, d);
+	return bank_make(dp, g, p->back, epoch - 1, d) ?: trial_ahead(g, epoch, d) ?:
+	       services_tell(dp, "next", p->img, epoch - 1, d);
 }
 
 int generation_swap(struct datapath *dp, struct diag *d)
@@ -567,7 +584,7 @@ static int put_idle(struct datapath *dp, const struct put *p, struct diag *d)
 	      services_write(dp, "now", p->img, epoch, d) ?: bank_write(dp, &dp->now, p->img, epoch, d) ?:
 	      conns_begin(dp, &dp->now, "now", epoch, d) ?: recycle_all(dp, p->img, d);
 	if (!err && p->seconds)
-		err = services_tell(dp, "now", p->img, epoch - 1, d);
+		err = trial_ahead(&dp->now, epoch, d) ?: services_tell(dp, "now", p->img, epoch - 1, d);
 	if (!err)
 		err = trial_mark(dp->now.state, epoch, p->seconds, false, d);
 	if (err)

@@ -82,9 +82,10 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
  * IPv4 has one tail at most, behind the first 16 bits, and it does not go on: a line more or less matters less there than
  * a branch.
  *
- * Where the nodes that dir4 leads to are too many for a cache, MXDP_NAMED_LINES lines from line bank.named4 on are a bit for
- * each /24: where it is clear, nothing but class 0 lies there, and most strangers need no other line. A set bit says nothing.
- * bank.named4 is 0 where there are none.
+ * Before the nodes of many prefixes lie bits, MXDP_NAMED_LINES lines of them for each family, from line bank.named4 and
+ * bank.named6 on (0: there are none). A clear bit says that nothing but class 0 lies there, and most strangers need no
+ * other line; a set bit says nothing. IPv4 has a bit for each /24. For IPv6, where dir6 says no class, a hash of the first
+ * 32 bits names the bit.
  */
 #define MXDP_NODE         0x80000000u
 #define MXDP_TAIL         0x40000000u
@@ -96,9 +97,11 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
 #define MXDP_LINE_CELLS   16u
 #define MXDP_TAILS        4u
 #define MXDP_NAMED_LINES  32768u
-#define MXDP_NAMED_LINE(a) ((a) >> 17)      /* of an IPv4 address: which line, */
-#define MXDP_NAMED_CELL(a) ((a) >> 13 & 15) /* which cell of it, */
-#define MXDP_NAMED_BIT(a)  ((a) >> 8 & 31)  /* and which bit of that */
+#define MXDP_NAMED4(a)       ((a) >> 8)                          /* number of the bit of an IPv4 address, */
+#define MXDP_NAMED6(top)     ((__u32)((top) * 0x9e3779b1u) >> 8) /* of the first 32 bits of an IPv6 one */
+#define MXDP_NAMED_LINE(bit) ((bit) >> 9)
+#define MXDP_NAMED_CELL(bit) ((bit) >> 5 & 15)
+#define MXDP_NAMED_BIT(bit)  ((bit) & 31)
 #define MXDP_TRIE_STEPS   17u /* IPv6, behind the first 16 bits: 13 of eight bits, then four tails */
 
 /* head of a tail */
@@ -183,13 +186,13 @@ _Static_assert(sizeof(struct mxdp_limit) == 64, "limit layout");
 struct mxdp_bank {
 	__u32 flags;
 	__u32 epoch;               /* the epoch this bank was filled for: for whoever looks into it, not for the packet path */
-	__u64 ahead;               /* no word of a limit is further ahead of the clock than this, in steps */
+	__u64 ahead;               /* no word of a limit is further ahead of the clock than this, in steps; see MXDP_GATE_LATE */
 	__u32 conns;               /* not 0: connections are counted for this bank, under this number */
 	__u32 trie_first;          /* of this bank's lines in the trie map */
 	__u32 trie_used;           /* of this bank's lines; those behind are for edits. Never reused while the bank lives */
 	__u32 classes_used;        /* likewise */
-	__u32 named4;              /* first line of the bits of IPv4, of this bank's lines; 0: none */
-	__u32 reserved[7];
+	__u32 named4, named6;      /* first lines of the bits of IPv4 and IPv6, of this bank's lines; 0: none */
+	__u32 reserved[6];
 	__u16 port[65536];         /* by destination port, host byte order */
 	__u32 dir4[65536];         /* cell by the first 16 bits of an IPv4 source */
 	__u32 dir6[65536];         /* cell by the first 16 bits of an IPv6 source */
@@ -219,6 +222,7 @@ struct mxdp_lease_line {
 #define MXDP_GATE_LINES 16384u
 #define MXDP_GATE_ALL (MXDP_GATE_LINES + 2 * MXDP_LIMITS / 8)
 #define MXDP_GATE_TAG_BITS 24
+#define MXDP_GATE_LATE (4 * MXDP_LIMIT_STEPS) /* a CPU may have read the clock so long before it looks into a line */
 #define MXDP_GATE_GLOBAL(bank, number) (MXDP_GATE_LINES + (bank) * (MXDP_LIMITS / 8) + (number) / 8) /* word: number % 8 */
 
 /*

@@ -396,6 +396,39 @@ static void who_has_enough_open_gets_no_more(void **state)
 	assert_int_equal(counted(MXDP_R_OVER_CONNECTIONS, false), 2 * 2 * 18);
 }
 
+/* A source of the 198.18.0.0/15 whose word lies in the line of `of`. */
+static void shares_a_line(const char *of, const struct mxdp_limit *l, char name[INET_ADDRSTRLEN])
+{
+	const __u64 *key = g->state->limit_key;
+	uint64_t line = source_hash(key, l, 0, 0, ntohl(inet_addr(of))) & (MXDP_GATE_LINES - 1);
+
+	for (uint32_t a = 0xc6120000; a < 0xc6140000; a++) {
+		struct in_addr in = { htonl(a) };
+
+		if ((source_hash(key, l, 0, 0, a) & (MXDP_GATE_LINES - 1)) != line)
+			continue;
+		inet_ntop(AF_INET, &in, name, INET_ADDRSTRLEN);
+		return;
+	}
+	fail_msg("no source shares its line");
+}
+
+/* A CPU that was held up between the clock and the line must not take who has used all of it for a word that no limit made. */
+static void a_clock_a_tick_behind_forgets_nobody(void **state)
+{
+	char stranger[INET_ADDRSTRLEN];
+
+	(void)state;
+	rig_policy(g, "default deny\nallow submission limit 30/min burst 5\n");
+	shares_a_line("198.51.100.9", &g->banks[g->state->epoch & 1].limit[1], stranger);
+	assert_int_equal(passed("198.51.100.9", 587, 9), 5);
+	g->state->test_jiffies--;
+	assert_int_equal(passed("198.51.100.9", 587, 1), 0);
+	assert_int_equal(passed(stranger, 587, 1), 1);
+	g->state->test_jiffies++;
+	assert_int_equal(passed("198.51.100.9", 587, 9), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -412,6 +445,7 @@ int main(void)
 		TEST(a_reload_gives_no_second_burst),
 		TEST(times_beyond_every_limit_are_free),
 		TEST(the_clock_may_come_round),
+		TEST(a_clock_a_tick_behind_forgets_nobody),
 		TEST(a_probe_takes_nothing),
 		TEST(who_has_enough_open_gets_no_more),
 	};

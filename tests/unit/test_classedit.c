@@ -304,9 +304,10 @@ static void test_no_line_in_use_is_ever_written(void **state)
 
 static bool bit_of(const struct lab *l, uint32_t a)
 {
-	const union mxdp_line *line = &l->map[l->first + l->bank->named4 + MXDP_NAMED_LINE(a)];
+	uint32_t bit = MXDP_NAMED4(a);
+	const union mxdp_line *line = &l->map[l->first + l->bank->named4 + MXDP_NAMED_LINE(bit)];
 
-	return line->cell[MXDP_NAMED_CELL(a)] >> MXDP_NAMED_BIT(a) & 1;
+	return line->cell[MXDP_NAMED_CELL(bit)] >> MXDP_NAMED_BIT(bit) & 1;
 }
 
 /* Every /24: a clear bit where no prefix of the list has to do with it, and only there when the table is new. */
@@ -360,6 +361,57 @@ static void test_bits_of_ip4_keep_up_with_edits(void **state)
 	}
 	check_bits(&l, false);
 	check(&l, 60000);
+	drop(&l);
+}
+
+/* The same for IPv6: all in a few /16, some of which lie inside what a wider prefix says, among them what it says of one /16. */
+static void test_bits_of_ip6_keep_up_with_edits(void **state)
+{
+	static const unsigned int lens[] = { 64, 48, 32, 128, 29, 40 };
+	struct lab l = { .v = xmalloc(40000 * sizeof(*l.v)), .nclasses = 4 };
+	struct prefix wide = { .family = 6, .len = 14, .addr = { 0x24 } }, one = { .family = 6, .len = 16, .addr = { 0x2a, 0x01 } };
+	unsigned int clear = 0;
+
+	(void)state;
+	oracle_seed(16);
+	for (int i = 0; i < 30000; i++) {
+		struct prefix p = oracle_prefix(6, lens[oracle_below(6)]);
+
+		p.addr[0] = i % 50 ? 0x2a : 0x24;
+		p.addr[1] = oracle_below(4);
+		list_set(&l, &p, 1 + oracle_below(3));
+	}
+	list_set(&l, &wide, 2);
+	fill(&l, 300000);
+	assert_true(l.bank->named6 > 0);
+	check(&l, 60000);
+	for (int i = 0; i < 1500; i++) {
+		struct prefix p = i == 300 ? one : i % 100 == 99 ? oracle_prefix(6, 8 + oracle_below(12)) :
+				  i % 2 ? some_prefix(&l, 20) : oracle_prefix(6, 24 + oracle_below(105));
+		size_t at;
+		bool has;
+
+		if (i % 3) {
+			p.addr[0] = oracle_below(2) ? 0x2a : 0x24;
+			p.addr[1] = oracle_below(6);
+			oracle_mask(&p);
+		}
+		at = place_of(&l, &p);
+		has = at < l.n && !oracle_cmp(&l.v[at].p, &p);
+		list_set(&l, &p, has && oracle_below(4) ? -1 : (int)oracle_below(l.nclasses));
+		edit(&l, &p);
+		check_edges_now(&l, &p);
+		if (i % 250 == 0)
+			check(&l, 3000);
+	}
+	check(&l, 60000);
+	for (int i = 0; i < 10000; i++) {
+		uint32_t bit = MXDP_NAMED6(0x2a000000u + oracle_below(1 << 18));
+		const union mxdp_line *line = &l.map[l.first + l.bank->named6 + MXDP_NAMED_LINE(bit)];
+
+		clear += !(line->cell[MXDP_NAMED_CELL(bit)] >> MXDP_NAMED_BIT(bit) & 1);
+	}
+	print_message("           %zu prefixes: %u of 10000 are known by a bit; rebuilt %u times\n", l.n, clear, l.rebuilt);
 	drop(&l);
 }
 
@@ -457,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_large_tables_after_many_edits),
 		cmocka_unit_test(test_no_line_in_use_is_ever_written),
 		cmocka_unit_test(test_bits_of_ip4_keep_up_with_edits),
+		cmocka_unit_test(test_bits_of_ip6_keep_up_with_edits),
 		cmocka_unit_test(test_adding_and_removing_the_same),
 		cmocka_unit_test(test_no_room_changes_nothing),
 		cmocka_unit_test(test_a_new_class_opens_no_port_and_says_that_some_are_blocked),

@@ -1000,7 +1000,7 @@ static void rates_lie_in_the_bank_as_spacings_of_the_clock(void **state)
 	assert_int_equal(l->len4, 32);
 	assert_int_equal(l->len6, 64);
 	assert_int_equal(l->over, MXDP_OVER_RESET);
-	assert_int_equal(img.bank->ahead, l->spacing + l->slack);
+	assert_int_equal(img.bank->ahead, l->spacing + l->slack + MXDP_GATE_LATE);
 	assert_true(img.bank->flags & MXDP_BANK_CONNECTIONS);
 	l = &img.bank->limit[2];
 	assert_in_range(l->spacing * 7, hz * 1024 - 7, hz * 1024 + 7);
