@@ -146,7 +146,7 @@ static int pack_lend(struct datapath *dp, uint64_t from, uint64_t to, struct dia
 	return fd < 0 ? fd : pin_put(dp, fd, next, d);
 }
 
-/* A list that is as it was lies there already. What no bank comes to speak of, packs_tidy() removes. */
+/* A list that is as it was lies there already. What nobody needs any more packs_tidy() removes. */
 static int pack_store(struct datapath *dp, const char *dir, const struct image_pack *p, uint64_t *id, struct diag *d)
 {
 	__cleanup_free char *lists = xasprintf("%s/lists", dir), *rel = NULL;
@@ -347,7 +347,7 @@ int dp_frozen(struct datapath *dp, void **blob, size_t *len, struct diag *d)
 	return err;
 }
 
-/* ---- lists that no bank speaks of any more ---- */
+/* ---- lists that nobody needs any more ---- */
 
 static bool speaks_of(const struct frozen *f, uint64_t id)
 {
@@ -370,9 +370,10 @@ void packs_tidy(struct datapath *dp)
 
 	if (!n)
 		return;
+	/* the bank before is spoken for as long as there is a way back to it */
 	for (uint32_t bank = 0; bank < 2 && (!err || err == -EBADMSG); bank++) {
 		err = frozen_map(dp, bank, false, v[bank], &f[bank], &quiet);
-		known[bank] = !err;
+		known[bank] = !err && (bank == (dp_epoch(dp) & 1) || trial_running(dp));
 	}
 	diag_free(&quiet);
 	/* a bank that was never filled speaks of none; one that cannot be looked into may speak of all */

@@ -233,6 +233,24 @@ base
 time_of() { local s=${EPOCHREALTIME/./}; "$@" >/dev/null 2>&1; echo $(((${EPOCHREALTIME/./} - s) / 1000)); }
 note "check of a million prefixes: $(time_of mxdp check) ms; apply --force: $(time_of mxdp apply --force) ms; again: $(time_of mxdp reload) ms"
 
+# ---- what lists hold lies in the kernel once, and twice only while there is a way back ----
+
+packs() { find "$MXDP_BPFFS/mxdp/now/lists" -type f 2>/dev/null | wc -l; }
+many_from() { seq "$1" "$2" | awk '{ printf "20.%d.%d.0/24\n", $1 / 250, $1 % 250 }'; }
+base private yes cover yes
+many_from 1 3000 >"$LIST"
+t 'a list of 3,000' mxdp apply --force
+same '... lies there once' 1 "$(packs)"
+many_from 2000 6000 >"$LIST"
+t 'another in its place' mxdp reload --force
+same '... and the one before is gone' 1 "$(packs)"
+many_from 1 5000 >"$LIST"
+t 'a third, on trial' mxdp apply --force --confirm 60s
+same '... and the way back is there' 2 "$(packs)"
+t '... and is taken' mxdp rollback
+t 'what comes next' mxdp reload --force
+same '... leaves one' 1 "$(packs)"
+
 # ---- a large file is not written anew for each prefix that goes, nor does it fill up with what is left of them ----
 
 numbers_from() { seq "$1" "$2" | awk '{ printf "20.%d.%d.0/24\n", $1 / 250, $1 % 250 }'; }
