@@ -539,7 +539,7 @@ static void add_named4(struct arena *a, struct mxdp_bank *b)
 
 	if (count_first_nodes(a, b->dir4) < NAMED_FROM)
 		return;
-	first = take_lines(a, MXDP_NAMED_LINES);
+	first = take_lines(a, MXDP_NAMED4_LINES);
 	if (a->full)
 		return;
 	for (unsigned int i = 0; i < 65536; i++)
@@ -567,7 +567,7 @@ static size_t around6(const struct mxdp_bank *b, const struct class_prefix *v, s
 
 /* From so many prefixes on; and not where every sixth bit would be set, or more. */
 #define NAMED6_FROM 16384u
-#define NAMED6_MOST ((uint64_t)MXDP_NAMED_LINES * 512 / 6)
+#define NAMED6_MOST ((uint64_t)MXDP_NAMED6_LINES * 512 / 6)
 
 static void add_named6(struct arena *a, struct mxdp_bank *b, const struct class_prefix *v, size_t n)
 {
@@ -583,7 +583,7 @@ static void add_named6(struct arena *a, struct mxdp_bank *b, const struct class_
 		bits += v[i].p.len > 16 ? many_tops(&v[i].p) : 0;
 	if (bits > NAMED6_MOST)
 		return;
-	first = take_lines(a, MXDP_NAMED_LINES);
+	first = take_lines(a, MXDP_NAMED6_LINES);
 	if (a->full)
 		return;
 	for (size_t i = 0; i < n; i++)

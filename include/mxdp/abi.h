@@ -82,8 +82,8 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
  * IPv4 has one tail at most, behind the first 16 bits, and it does not go on: a line more or less matters less there than
  * a branch.
  *
- * Before the nodes of many prefixes lie bits, MXDP_NAMED_LINES lines of them for each family, from line bank.named4 and
- * bank.named6 on (0: there are none). A clear bit says that nothing but class 0 lies there, and most strangers need no
+ * Before the nodes of many prefixes lie bits, MXDP_NAMED4_LINES and MXDP_NAMED6_LINES lines of them, from line bank.named4
+ * and bank.named6 on (0: there are none). A clear bit says that nothing but class 0 lies there, and most strangers need no
  * other line; a set bit says nothing. IPv4 has a bit for each /24. For IPv6, where dir6 says no class, a hash of the first
  * 32 bits names the bit.
  */
@@ -96,9 +96,10 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
 #define MXDP_NODE_BASE(base) ((base) & ~MXDP_NODE_CODED)
 #define MXDP_LINE_CELLS   16u
 #define MXDP_TAILS        4u
-#define MXDP_NAMED_LINES  32768u
+#define MXDP_NAMED4_LINES 32768u
+#define MXDP_NAMED6_LINES 16384u
 #define MXDP_NAMED4(a)       ((a) >> 8)                          /* number of the bit of an IPv4 address, */
-#define MXDP_NAMED6(top)     ((__u32)((top) * 0x9e3779b1u) >> 8) /* of the first 32 bits of an IPv6 one */
+#define MXDP_NAMED6(top)     ((__u32)((top) * 0x9e3779b1u) >> 9) /* of the first 32 bits of an IPv6 one */
 #define MXDP_NAMED_LINE(bit) ((bit) >> 9)
 #define MXDP_NAMED_CELL(bit) ((bit) >> 5 & 15)
 #define MXDP_NAMED_BIT(bit)  ((bit) & 31)
