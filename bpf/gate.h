@@ -10,10 +10,10 @@
 
 #include "words.h"
 
-/* Word `number` of those that all sources share: may one more come? look: only asks, and takes nothing. Verified once. */
+/* Word `number` of both banks' that all sources share: may one more come? look: only asks, and takes nothing. Verified once. */
 __noinline int gate_all(const struct mxdp_limit *l, __u32 number, __u32 look)
 {
-	__u32 at = MXDP_GATE_LINES + number / 8;
+	__u32 at = MXDP_GATE_GLOBAL(0, number);
 	struct mxdp_words *line = bpf_map_lookup_elem(&gates, &at);
 
 	return l && line && gate_global(&line->word[number & 7], clock_jiffies(), l, look);
@@ -102,6 +102,7 @@ static __always_inline bool gate_ack(const struct mxdp_bank *b, const struct pkt
 {
 	const struct mxdp_limit *l = gate_limit(b, number);
 
+	/* asked first, for the hash is a call */
 	return !l->connections || !gate_full(b, epoch, l, gate_hash(l, p->family, p->src_hi, p->src_lo));
 }
 

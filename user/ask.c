@@ -48,11 +48,6 @@ static void bag_add(struct bag *b, const struct prefix *p)
 	b->v[b->n++] = *p;
 }
 
-static void bag_sort(struct bag *b)
-{
-	prefixes_sort(b->v, &b->n);
-}
-
 static void bag_free(struct bag *b)
 {
 	free(b->v);
@@ -79,7 +74,7 @@ static void named_prefixes(struct bag *b, const struct rules *r)
 	for (size_t i = 0; i < r->nlists; i++)
 		for (size_t k = 0; k < r->lists[i].n; k++)
 			bag_add(b, &r->lists[i].v[k]);
-	bag_sort(b);
+	prefixes_sort(b->v, &b->n);
 }
 
 static bool find_stranger(const struct bag *named, int family, struct prefix *host)
@@ -149,7 +144,7 @@ static void collect_hosts(struct bag *hosts, const struct rules *r, const struct
 		add_strangers(hosts, &named);
 	for (size_t i = 0; i < asked.n; i++)
 		add_hosts(hosts, &named, &asked.v[i]);
-	bag_sort(hosts);
+	prefixes_sort(hosts->v, &hosts->n);
 }
 
 static void mark_ports(bool starts[65537], const struct stmt *s)

@@ -297,12 +297,9 @@ static void set_named(const struct class_bank *to, const struct image_edit *e, c
 	for (size_t i = 0; i < e->nregions && to->bank->named6; i++)
 		if (e->regions[i].p.family == 6)
 			named_add6(to->lines, to->bank->named6, &e->regions[i].p);
-	for (size_t i = 0; i < n && to->bank->named6; i++) {
-		unsigned int at = v[i].at - 65536;
-
+	for (size_t i = 0; i < n && to->bank->named6; i++)
 		if (v[i].at >= 65536 && v[i].was && is_class(v[i].was) && !is_class(v[i].is))
-			named_add6(to->lines, to->bank->named6, &(struct prefix){ .family = 6, .len = 16, .addr = { at >> 8, at } });
-	}
+			named_add6_dir(to->lines, to->bank->named6, v[i].at - 65536);
 }
 
 int classtable_edit(const struct class_bank *to, struct image_edit *e, struct dir_change *v, size_t room, size_t *n)

@@ -280,6 +280,19 @@ uint32_t trie_node_of(struct arena *a, const uint32_t cells[256])
 	return s.n == 1 ? s.cell[0] : add_node(a, &s);
 }
 
+uint32_t node_run(const union mxdp_line *lines, const union mxdp_line *node, unsigned int number, unsigned int *place)
+{
+	uint32_t cell = MXDP_NODE_BASE(node->node.base) + number;
+	unsigned int next = *place + 1;
+
+	while (next < 256 && !(node->node.bits[next / 64] >> next % 64)) /* none more in this word */
+		next = (next / 64 + 1) * 64;
+	if (next < 256)
+		next += __builtin_ctzll(node->node.bits[next / 64] >> next % 64);
+	*place = next;
+	return lines[cell / MXDP_LINE_CELLS].cell[cell % MXDP_LINE_CELLS];
+}
+
 /* ---- tails ---- */
 
 /* 32 address bits from `depth` on. */
@@ -458,19 +471,6 @@ void dir_fill(struct arena *a, uint32_t *dir, const struct class_prefix *v, size
 
 /* ---- bits before the nodes ---- */
 
-uint32_t node_run(const union mxdp_line *lines, const union mxdp_line *node, unsigned int number, unsigned int *place)
-{
-	uint32_t cell = MXDP_NODE_BASE(node->node.base) + number;
-	unsigned int next = *place + 1;
-
-	while (next < 256 && !(node->node.bits[next / 64] >> next % 64)) /* none more in this word */
-		next = (next / 64 + 1) * 64;
-	if (next < 256)
-		next += __builtin_ctzll(node->node.bits[next / 64] >> next % 64);
-	*place = next;
-	return lines[cell / MXDP_LINE_CELLS].cell[cell % MXDP_LINE_CELLS];
-}
-
 static void set_bit(union mxdp_line *lines, uint32_t first, uint32_t bit)
 {
 	lines[first + MXDP_NAMED_LINE(bit)].cell[MXDP_NAMED_CELL(bit)] |= 1u << MXDP_NAMED_BIT(bit);
@@ -516,8 +516,13 @@ void named_add6(union mxdp_line *lines, uint32_t named6, const struct prefix *p)
 		set_bit(lines, named6, MXDP_NAMED6(top + i));
 }
 
+void named_add6_dir(union mxdp_line *lines, uint32_t named6, unsigned int at)
+{
+	named_add6(lines, named6, &(struct prefix){ .family = 6, .len = 16, .addr = { at >> 8, at } });
+}
+
 /* So many first nodes do not stay in the nearer caches together: half a MiB. */
-#define NAMED_FROM 8192u
+#define NAMED4_FROM 8192u
 
 static size_t count_first_nodes(const struct arena *a, const uint32_t dir4[65536])
 {
@@ -537,7 +542,7 @@ static void add_named4(struct arena *a, struct mxdp_bank *b)
 {
 	uint32_t first;
 
-	if (count_first_nodes(a, b->dir4) < NAMED_FROM)
+	if (count_first_nodes(a, b->dir4) < NAMED4_FROM)
 		return;
 	first = take_lines(a, MXDP_NAMED4_LINES);
 	if (a->full)
@@ -547,7 +552,7 @@ static void add_named4(struct arena *a, struct mxdp_bank *b)
 	b->named4 = first;
 }
 
-/* What covers a /16 and lies around everything in it that the trie is asked about. */
+/* Which /16s, where the trie is asked, have another class than 0 around all that it names. Returns how many. */
 static size_t around6(const struct mxdp_bank *b, const struct class_prefix *v, size_t n, bool around[65536])
 {
 	size_t many = 0;
@@ -591,7 +596,7 @@ static void add_named6(struct arena *a, struct mxdp_bank *b, const struct class_
 			named_add6(a->lines, first, &v[i].p);
 	for (unsigned int i = 0; i < 65536; i++)
 		if (around[i])
-			named_add6(a->lines, first, &(struct prefix){ .family = 6, .len = 16, .addr = { i >> 8, i } });
+			named_add6_dir(a->lines, first, i);
 	b->named6 = first;
 }
 

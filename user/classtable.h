@@ -41,8 +41,10 @@ uint32_t node_run(const union mxdp_line *lines, const union mxdp_line *node, uns
 
 /* Sets the bits of the /24s below `at` of dir4, whose cell this is, where anything but class 0 may lie. */
 void named_add4(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_t cell);
-/* Sets the bits of all that begins with the first 32 bits of p, or is inside it. */
+/* Sets the bits of all that begins with the first 32 bits of p, or is inside it; p has 16 bits or more. */
 void named_add6(union mxdp_line *lines, uint32_t named6, const struct prefix *p);
+/* The same for the whole /16 at `at` of dir6. */
+void named_add6_dir(union mxdp_line *lines, uint32_t named6, unsigned int at);
 
 /* dir[] of the first 16 bits, for all of v; of one family. What v does not cover stays. */
 void dir_fill(struct arena *a, uint32_t *dir, const struct class_prefix *v, size_t n);
