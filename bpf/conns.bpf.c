@@ -36,6 +36,7 @@ struct pkt {
 	__u64 src_hi, src_lo;
 	__u8 family;
 };
+#include "forget.h"
 #include "policy.h"
 
 const volatile struct mxdp_hear_cfg hear = {};

@@ -20,6 +20,7 @@
 #include <bpf/bpf_endian.h>
 #include <mxdp/abi.h>
 #include "maps.h"
+#include "forget.h"
 #include "clock.h"
 #include "trial.h"
 #include "parse.h"
@@ -103,8 +104,7 @@ static __always_inline int front(struct xdp_md *ctx, const struct mxdp_bank *b, 
 static __always_inline int filter(struct xdp_md *ctx)
 {
 	bool probing, crossing, syn = false, dressed = false, opens = false, cut, tcp, observe;
-	struct mxdp_lease_line *line = NULL;
-	__u64 hash, word = 0;
+	__u64 hash = 0, word = 0;
 	struct gate_guess guess;
 	const struct mxdp_bank *b;
 	__u32 epoch, class_ = 0;
@@ -116,7 +116,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 	/* One word names the policy: everything below reads the one bank it chose. */
 	epoch = *(volatile __u32 *)&state.epoch;
 	if (unlikely(trial_over(epoch))) {
-		if (cfg.attached_on_trial == epoch && !probe_of(ctx))
+		if (!differ(cfg.attached_on_trial, epoch) && !probe_of(ctx))
 			return verdict(ctx, 0, ctx->data_end - ctx->data, false, 0, NO_PORT, MXDP_R_TRIAL_OVER);
 		epoch++;
 	}
@@ -139,6 +139,7 @@ static __always_inline int filter(struct xdp_md *ctx)
 			entry = b->port[p.dport & 0xffff];
 	}
 	probing = probe_of(ctx) != NULL;
+	forget(probing);
 	observe = b->flags & MXDP_BANK_OBSERVE;
 
 	if (tcp) {
@@ -150,6 +151,8 @@ static __always_inline int filter(struct xdp_md *ctx)
 		}
 		/* A lease was granted for sane addresses and ports, so only the flags, and to whom the frame goes, are looked at. */
 		if (is_plain(p.flags) && !p.to_group && !probing) {
+			struct mxdp_lease_line *line;
+
 			hash = lease_hash(&p);
 			word = lease_word(hash, lease_stamp(epoch + *(volatile __u32 *)&state.voided, clock_jiffies() >> cfg.tick_shift));
 			line = lease_line(hash);
@@ -197,13 +200,14 @@ static __always_inline int filter(struct xdp_md *ctx)
 		reason = MXDP_R_DEFAULT_ALLOW;
 	} else {
 		/* Any other segment must belong to a connection the kernel knows. */
-		reason = track(ctx, &p, syn, line, word, &opens);
+		reason = track(ctx, &p, syn, hash, word, &opens);
 		if (opens && limit && !gate_ack(b, &p, epoch, limit)) {
 			reason = MXDP_R_OVER_CONNECTIONS;
 			observe |= gate_limit(b, limit)->over == MXDP_OVER_OBSERVE;
 		}
 	}
 out:
+	forget(reason);
 	if (probing) {
 		struct mxdp_probe *probe = probe_of(ctx);
 

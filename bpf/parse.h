@@ -308,6 +308,8 @@ static __always_inline int parse_ip6(struct xdp_md *ctx, const struct frame *f, 
 		}
 		next = h[0];
 		off += size;
+		forget(off);
+		off &= MXDP_MAX_EXT_BYTES * 4 - 1; /* as it is already; Linux 6.1 would not carry the bound below to copies of it */
 		n++;
 		/*
 		 * Linux 6.1 takes a loop only where a jump leads back to its head, no other instruction may fall into it.

@@ -153,6 +153,7 @@ __attribute__((noinline)) __u32 class_deep(const struct mxdp_bank *b, __u64 hi, 
 		} else {
 			break;
 		}
+		forget(a.lo);
 	}
 	return cell & (MXDP_CLASSES - 1);
 }

@@ -28,9 +28,10 @@ static __always_inline struct bpf_sock *socket_of(struct xdp_md *ctx, const stru
 
 /*
  * Only a listener: no connection, unless this ACK brings back a cookie that
- * the kernel sent when its queue was full (then there is no request socket).
+ * the kernel sent when its queue was full (then there is no request socket). A function, for the room that its headers take
+ * on the stack.
  */
-static __always_inline bool cookie_ack(struct xdp_md *ctx, struct bpf_sock *listener, const struct pkt *p)
+static __noinline bool cookie_ack(struct xdp_md *ctx, struct bpf_sock *listener, const struct pkt *p)
 {
 	struct tcphdr tcp;
 
@@ -74,8 +75,8 @@ static __always_inline bool crossing_due(struct xdp_md *ctx, __u32 port)
 	return true;
 }
 
-/* `line` is where a lease may be granted, or NULL. *opens: this ends a handshake, and there will be one connection more. */
-static __always_inline int track(struct xdp_md *ctx, const struct pkt *p, bool syn, struct mxdp_lease_line *line, __u64 word,
+/* `word`: the lease that may be granted, `hash` names its line; or 0. *opens: this ends a handshake, and there will be one connection more. */
+static __always_inline int track(struct xdp_md *ctx, const struct pkt *p, bool syn, __u64 hash, __u64 word,
 				 bool *opens)
 {
 	struct bpf_sock *sk = socket_of(ctx, p);
@@ -91,9 +92,13 @@ static __always_inline int track(struct xdp_md *ctx, const struct pkt *p, bool s
 		reason = cookie_ack(ctx, sk, p) ? MXDP_R_COOKIE : MXDP_R_NO_CONNECTION;
 	bpf_sk_release(sk);
 	*opens = p->flags & F_ACK && (reason == MXDP_R_COOKIE || (reason == MXDP_R_LIVE && state == BPF_TCP_NEW_SYN_RECV));
-	if (line && state != BPF_TCP_LISTEN && state != BPF_TCP_SYN_SENT && state != BPF_TCP_NEW_SYN_RECV &&
-	    state != BPF_TCP_TIME_WAIT)
-		lease_grant(line, word);
+	if (word && state != BPF_TCP_LISTEN && state != BPF_TCP_SYN_SENT && state != BPF_TCP_NEW_SYN_RECV &&
+	    state != BPF_TCP_TIME_WAIT) {
+		struct mxdp_lease_line *line = lease_line(hash);
+
+		if (line)
+			lease_grant(line, word);
+	}
 	return reason;
 }
 

@@ -39,7 +39,7 @@ struct mxdp_state {
 	__u32 cookie_options; /* what SYN cookies sent from here may carry beyond the MSS: MXDP_COOKIE_* */
 	__u32 voided;         /* how often leases were voided while the epoch stayed: bans bite at once */
 	__u32 reserved0;
-	__u64 reserved;
+	__u64 zero;           /* always 0, which the verifier cannot know: see bpf/forget.h */
 	/* the loader's own memory of the last trial */
 	__u32 trial_epoch;    /* what was on trial; 0: nothing ever was */
 	__u8 trial_first;     /* nothing was in force before it */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 #include "rows.h"
 
 #define FLIPPED 150000u
@@ -258,6 +259,26 @@ static void random_frames_without_frags(void **state)
 	end(g);
 }
 
+/* Of a million instructions it walks no more. What it walks is time under the lock at each load, and room for what comes. */
+#define WALKED 150000u
+
+static void the_verifier_is_far_from_its_limit(void **state)
+{
+	static const struct rig_options how[] = { { 0 }, { .no_frags = true }, { .attached_on_trial = 7 }, { .shared_rows = true } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(how) / sizeof(*how); i++) {
+		struct rig *g = rig_new(&how[i]);
+		struct bpf_prog_info info = { 0 };
+		__u32 len = sizeof(info);
+
+		assert_int_equal(bpf_obj_get_info_by_fd(g->prog, &info, &len), 0);
+		print_message("walked: %u instructions\n", info.verified_insns);
+		assert_in_range(info.verified_insns, 1, WALKED);
+		rig_free(g);
+	}
+}
+
 static void the_kernel_had_nothing_to_say(void **state)
 {
 	(void)state;
@@ -273,6 +294,7 @@ int main(void)
 		cmocka_unit_test(random_frames),
 		cmocka_unit_test(random_frames_in_many_buffers),
 		cmocka_unit_test(random_frames_without_frags),
+		cmocka_unit_test(the_verifier_is_far_from_its_limit),
 		cmocka_unit_test(the_kernel_had_nothing_to_say),
 	};
 
