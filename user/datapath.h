@@ -173,8 +173,19 @@ int dp_unban(struct dp_bans *t, const struct prefix *p, const char *owner, size_
 int dp_bans_flush(struct dp_bans *t, const char *owner, size_t *n, struct diag *d);
 /* All that hold and cover p, longest prefix first. Malloc'd. */
 int dp_bans_of(struct dp_bans *t, const struct prefix *p, struct ban **v, size_t *n, struct diag *d);
-/* All that hold, in no order. Malloc'd. */
-int dp_bans_all(struct dp_bans *t, struct ban **v, size_t *n, struct diag *d);
+
+/* All that hold, as they stood when they were read, 48 bytes each: there may be a million. Outlives the table. */
+struct dp_ban_list;
+int dp_bans_all(struct dp_bans *t, struct dp_ban_list **l, struct diag *d);
+void dp_ban_list_free(struct dp_ban_list **l);
+#define __cleanup_ban_list __cleanup(dp_ban_list_free)
+/* How many; NULL: none. */
+size_t dp_ban_list_len(const struct dp_ban_list *l);
+void dp_ban_list_get(const struct dp_ban_list *l, size_t i, struct ban *b);
+/* Leaves those of one owner. */
+void dp_ban_list_only(struct dp_ban_list *l, const char *owner);
+/* As ban_cmp() has it; `by_hits`: first those that cut the most. Before, they are in no order. */
+void dp_ban_list_sort(struct dp_ban_list *l, bool by_hits);
 
 /* How many hold, by owner. Malloc'd. */
 struct dp_bans_owner {

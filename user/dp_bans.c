@@ -405,10 +405,8 @@ static int text_number(struct dp_bans *t, enum mxdp_ban_text_kind kind, const vo
 	return vacant;
 }
 
-static void text_read(struct dp_bans *t, uint32_t nr, enum mxdp_ban_text_kind kind, char out[BAN_TEXT])
+static void text_read(const struct mxdp_ban_text *x, enum mxdp_ban_text_kind kind, char out[BAN_TEXT])
 {
-	const struct mxdp_ban_text *x = nr ? text_at(t, nr % MXDP_BAN_TEXTS) : NULL;
-
 	*out = '\0';
 	if (x && x->kind == kind && x->len < BAN_TEXT) {
 		memcpy(out, x->text, x->len);
@@ -445,21 +443,43 @@ static void prefix_of(const struct mxdp_banned *r, struct prefix *p)
 	}
 }
 
-static void ban_read(struct dp_bans *t, const struct mxdp_banned *r, struct ban *b)
-{
-	const struct mxdp_ban_text *x = r->ports ? text_at(t, r->ports % MXDP_BAN_TEXTS) : NULL;
+/* The texts that r names; NULL where it names none, or none that can be read. */
+struct ban_texts {
+	const struct mxdp_ban_text *owner, *reason, *ports;
+};
 
+static void ban_of_record(const struct mxdp_banned *r, const struct ban_texts *x, uint64_t now_ns, struct ban *b)
+{
 	*b = (struct ban){ .left_ms = -1, .hits = r->hits };
 	prefix_of(r, &b->p);
 	if (r->expires_ns != MXDP_BAN_FOREVER_NS)
-		b->left_ms = r->expires_ns > t->now_ns ? (r->expires_ns - t->now_ns) / 1000000 : 0;
-	b->age_s = (int64_t)(t->now_ns / MXDP_BAN_SECOND_NS) - r->made_s;
-	if (x && x->kind == MXDP_BAN_PORTS && x->len <= BAN_RANGES) {
-		b->nports = x->len;
-		memcpy(b->ports, x->range, x->len * sizeof(b->ports[0]));
+		b->left_ms = r->expires_ns > now_ns ? (r->expires_ns - now_ns) / 1000000 : 0;
+	b->age_s = (int64_t)(now_ns / MXDP_BAN_SECOND_NS) - r->made_s;
+	if (x->ports && x->ports->kind == MXDP_BAN_PORTS && x->ports->len <= BAN_RANGES) {
+		b->nports = x->ports->len;
+		memcpy(b->ports, x->ports->range, x->ports->len * sizeof(b->ports[0]));
 	}
-	text_read(t, r->owner, MXDP_BAN_OWNER, b->owner);
-	text_read(t, r->reason, MXDP_BAN_REASON, b->reason);
+	text_read(x->owner, MXDP_BAN_OWNER, b->owner);
+	text_read(x->reason, MXDP_BAN_REASON, b->reason);
+}
+
+/* A copy, for the window that it is seen through moves on. */
+static const struct mxdp_ban_text *text_copy(struct dp_bans *t, uint32_t nr, struct mxdp_ban_text *to)
+{
+	const struct mxdp_ban_text *x = nr ? text_at(t, nr % MXDP_BAN_TEXTS) : NULL;
+
+	if (!x)
+		return NULL;
+	*to = *x;
+	return to;
+}
+
+static void ban_read(struct dp_bans *t, const struct mxdp_banned *r, struct ban *b)
+{
+	struct mxdp_ban_text owner, reason, ports;
+	struct ban_texts x = { text_copy(t, r->owner, &owner), text_copy(t, r->reason, &reason), text_copy(t, r->ports, &ports) };
+
+	ban_of_record(r, &x, t->now_ns, b);
 }
 
 static uint64_t expires(const struct dp_bans *t, int64_t left_ms)
@@ -686,18 +706,6 @@ static void take_down(struct dp_bans *t, struct mxdp_ban_line *l, uint32_t way, 
 	ban_read(t, r, &f->v[f->n++]);
 }
 
-int dp_bans_all(struct dp_bans *t, struct ban **v, size_t *n, struct diag *d)
-{
-	struct found f = {};
-	int err;
-
-	t->texts.whole = true;
-	err = each(t, take_down, &f);
-	*v = f.v;
-	*n = f.n;
-	return cannot_read(t, err, d);
-}
-
 int dp_bans_of(struct dp_bans *t, const struct prefix *p, struct ban **v, size_t *n, struct diag *d)
 {
 	uint64_t lengths = head_of(t)->lengths[p->family == 6];
@@ -717,6 +725,126 @@ int dp_bans_of(struct dp_bans *t, const struct prefix *p, struct ban **v, size_t
 	*v = f.v;
 	*n = f.n;
 	return cannot_read(t, err, d);
+}
+
+/* ---- all of them ---- */
+
+struct dp_ban_list {
+	struct mxdp_banned *v;
+	size_t n, room;
+	uint64_t now_ns;
+	struct mxdp_ban_text text[MXDP_BAN_TEXTS];
+};
+
+static void note_down(struct dp_bans *t, struct mxdp_ban_line *line, uint32_t way, struct mxdp_banned *r, void *arg)
+{
+	struct dp_ban_list *l = arg;
+
+	if (!holds(line->word[way], r, t->now_ns))
+		return;
+	if (l->n == l->room) {
+		l->room = l->room ? l->room * 2 : 64;
+		l->v = xrealloc(l->v, l->room * sizeof(*l->v));
+	}
+	l->v[l->n++] = *r;
+}
+
+int dp_bans_all(struct dp_bans *t, struct dp_ban_list **out, struct diag *d)
+{
+	struct dp_ban_list *l = xcalloc(1, sizeof(*l));
+	int err;
+
+	l->now_ns = t->now_ns;
+	t->texts.whole = true;
+	err = each(t, note_down, l);
+	for (uint32_t i = 1; !err && i < MXDP_BAN_TEXTS; i++) {
+		const struct mxdp_ban_text *x = text_at(t, i);
+
+		if (x)
+			l->text[i] = *x;
+		else
+			err = -EIO;
+	}
+	if (err)
+		dp_ban_list_free(&l);
+	*out = l;
+	return cannot_read(t, err, d);
+}
+
+void dp_ban_list_free(struct dp_ban_list **l)
+{
+	if (*l)
+		free((*l)->v);
+	free(*l);
+	*l = NULL;
+}
+
+size_t dp_ban_list_len(const struct dp_ban_list *l)
+{
+	return l ? l->n : 0;
+}
+
+static const struct mxdp_ban_text *list_text(const struct dp_ban_list *l, uint32_t nr)
+{
+	return nr ? &l->text[nr % MXDP_BAN_TEXTS] : NULL;
+}
+
+static void list_ban(const struct dp_ban_list *l, const struct mxdp_banned *r, struct ban *b)
+{
+	struct ban_texts x = { list_text(l, r->owner), list_text(l, r->reason), list_text(l, r->ports) };
+
+	ban_of_record(r, &x, l->now_ns, b);
+}
+
+void dp_ban_list_get(const struct dp_ban_list *l, size_t i, struct ban *b)
+{
+	list_ban(l, &l->v[i], b);
+}
+
+void dp_ban_list_only(struct dp_ban_list *l, const char *owner)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		char name[BAN_TEXT];
+
+		text_read(list_text(l, l->v[i].owner), MXDP_BAN_OWNER, name);
+		if (!strcmp(name, owner))
+			l->v[kept++] = l->v[i];
+	}
+	l->n = kept;
+}
+
+static int number_cmp(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+/* ban_cmp() of both, but few bans are of the same prefix, and only those need be written out. */
+static int record_cmp(const void *a, const void *b, void *list)
+{
+	const struct mxdp_banned *x = a, *y = b;
+	struct ban p, q;
+	int c = number_cmp(x->family, y->family) ?: number_cmp(x->hi, y->hi) ?: number_cmp(x->lo, y->lo) ?: number_cmp(x->len, y->len);
+
+	if (c)
+		return c;
+	list_ban(list, x, &p);
+	list_ban(list, y, &q);
+	return ban_cmp(&p, &q);
+}
+
+static int hits_cmp(const void *a, const void *b, void *list)
+{
+	const struct mxdp_banned *x = a, *y = b;
+
+	return number_cmp(y->hits, x->hits) ?: record_cmp(a, b, list);
+}
+
+void dp_ban_list_sort(struct dp_ban_list *l, bool by_hits)
+{
+	if (l->n)
+		qsort_r(l->v, l->n, sizeof(*l->v), by_hits ? hits_cmp : record_cmp, l);
 }
 
 int dp_bans_class(struct dp_bans *t, const struct prefix *p, bool *protected, bool *blocked, struct diag *d)
@@ -749,7 +877,7 @@ int dp_bans_owners(struct dp_bans *t, struct dp_bans_owner **v, size_t *n, struc
 		if (!by[i])
 			continue;
 		*v = xrealloc(*v, (*n + 1) * sizeof(**v));
-		text_read(t, i, MXDP_BAN_OWNER, (*v)[*n].name);
+		text_read(text_at(t, i), MXDP_BAN_OWNER, (*v)[*n].name);
 		(*v)[(*n)++].n = by[i];
 	}
 	return cannot_read(t, err, d);

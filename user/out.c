@@ -298,11 +298,45 @@ void json_release(json_object **o)
 	*o = NULL;
 }
 
+static const char *json_text(json_object *o)
+{
+	return json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
 void json_print(json_object *doc, FILE *to)
 {
-	fputs(json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-						  JSON_C_TO_STRING_NOSLASHESCAPE), to);
+	fputs(json_text(doc), to);
 	fputc('\n', to);
+}
+
+/* Each line of it deeper by two levels. No line break is in a string. */
+static void put_deeper(const char *text, FILE *to)
+{
+	for (const char *end; text; text = end ? end + 1 : NULL) {
+		end = strchr(text, '\n');
+		fprintf(to, "\n    %.*s", (int)(end ? (size_t)(end - text) : strlen(text)), text);
+	}
+}
+
+void json_print_list(json_object *doc, const char *key, size_t n, void (*item)(json_object *o, size_t i, void *arg), void *arg, FILE *to)
+{
+	const char *text, *end;
+
+	json_list(doc, key);
+	text = json_text(doc);
+	end = strrchr(text, ']'); /* that of the empty array, the last member */
+	while (end[-1] != '[')
+		end--;
+	fwrite(text, 1, end - text, to);
+	for (size_t i = 0; i < n; i++) {
+		__cleanup_json json_object *o = or_die(json_object_new_object());
+
+		item(o, i, arg);
+		if (i)
+			fputc(',', to);
+		put_deeper(json_text(o), to);
+	}
+	fputs("\n  ]\n}\n", to);
 }
 
 int out_done(int code)

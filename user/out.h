@@ -64,6 +64,11 @@ void json_release(json_object **o);
 
 /* Prints the document to `to`. */
 void json_print(json_object *doc, FILE *to);
+/*
+ * Prints the document with one more member behind the others, an array of `n` objects. item() fills in the i-th, which is
+ * printed and gone before the next is asked for: there may be a million.
+ */
+void json_print_list(json_object *doc, const char *key, size_t n, void (*item)(json_object *o, size_t i, void *arg), void *arg, FILE *to);
 
 /* Flushes standard output; when that fails (disk full, closed), says so and returns EXIT_KERNEL instead of code. */
 int out_done(int code);

@@ -22,7 +22,7 @@ static char *state_file(const struct options *o, int argc, char **argv)
 	return argc > 1 ? xstrdup(argv[1]) : xasprintf("%s/bans", o->state);
 }
 
-static int all_bans(const struct options *o, struct ban **v, size_t *n, struct diag *d)
+static int all_bans(const struct options *o, struct dp_ban_list **l, struct diag *d)
 {
 	struct datapath *dp = NULL;
 	struct dp_bans *t = NULL;
@@ -32,13 +32,13 @@ static int all_bans(const struct options *o, struct ban **v, size_t *n, struct d
 		return err == -ENOENT && !d->errors ? no_filter(o, d) : err;
 	err = dp_bans_open(&t, dp, true, d);
 	if (!err)
-		err = dp_bans_all(t, v, n, d);
+		err = dp_bans_all(t, l, d);
 	dp_bans_close(t, d);
 	dp_close(dp);
 	return err;
 }
 
-static int write_bans(const struct options *o, const char *path, const struct ban *v, size_t n, struct diag *d)
+static int write_bans(const struct options *o, const char *path, const struct dp_ban_list *l, struct diag *d)
 {
 	__cleanup_free char *text = NULL;
 	int64_t now = wall_ms();
@@ -50,9 +50,12 @@ static int write_bans(const struct options *o, const char *path, const struct ba
 	if (!to)
 		return -ENOMEM;
 	fprintf(to, "# bans of mxdp, saved %s; `mxdp restore` reads them\n", text_time(now / 1000, when));
-	for (size_t i = 0; i < n; i++) {
-		__cleanup_free char *line = ban_saved(&v[i], now);
+	for (size_t i = 0; i < dp_ban_list_len(l); i++) {
+		__cleanup_free char *line = NULL;
+		struct ban b;
 
+		dp_ban_list_get(l, i, &b);
+		line = ban_saved(&b, now);
 		fprintf(to, "%s\n", line);
 	}
 	bad = ferror(to);
@@ -65,20 +68,21 @@ static int write_bans(const struct options *o, const char *path, const struct ba
 int verb_save(const struct options *o, int argc, char **argv)
 {
 	__cleanup_free char *path = NULL;
-	__cleanup_free struct ban *v = NULL;
+	__cleanup_ban_list struct dp_ban_list *bans = NULL;
 	struct diag d = { 0 };
-	size_t n = 0;
+	size_t n;
 	int err;
 
 	if (argc > 2)
 		return verb_end(o, &d, usage_error(&d, "save", "one file is enough"));
 	path = state_file(o, argc, argv);
-	err = all_bans(o, &v, &n, &d);
+	err = all_bans(o, &bans, &d);
+	n = dp_ban_list_len(bans);
 	if (!err && argc == 1 && mkdir(o->state, 0700) && errno != EEXIST) {
 		err = -errno;
 		diag_error(&d, "cannot make the directory %s: %s", o->state, strerror(-err));
 	}
-	err = err ?: write_bans(o, path, v, n, &d);
+	err = err ?: write_bans(o, path, bans, &d);
 	if (err)
 		return verb_end(o, &d, exit_of(err));
 	if (o->json) {

@@ -1496,13 +1496,12 @@ static void a_trial_across_the_round_of_epochs_leaves_no_lease(void **s)
 /* A ban during a trial neither makes it lasting nor takes it back; the ban stays when the trial is over. */
 static void a_ban_leaves_a_trial_alone(void **s)
 {
-	struct ban b = { .p = { .family = 4, .len = 32, .addr = { 198, 51, 100, 7 } }, .owner = "hand", .left_ms = -1 };
+	struct ban b = { .p = { .family = 4, .len = 32, .addr = { 198, 51, 100, 7 } }, .owner = "hand", .left_ms = -1 }, found;
+	__cleanup_ban_list struct dp_ban_list *list = NULL;
 	struct datapath *dp;
 	struct dp_bans *bans;
 	struct dp_trial t;
 	bool again, yes;
-	struct ban *v;
-	size_t n;
 
 	(void)s;
 	put(0, 1, LEASES);
@@ -1526,13 +1525,13 @@ static void a_ban_leaves_a_trial_alone(void **s)
 	dp_close(dp);
 	dp = open_dp(DP_LOOK);
 	OK(dp_bans_open(&bans, dp, true, &diag));
-	OK(dp_bans_all(bans, &v, &n, &diag));
-	assert_int_equal(n, 1);
-	assert_memory_equal(&v->p, &b.p, sizeof(b.p));
-	assert_string_equal(v->owner, "hand");
-	assert_int_equal(v->left_ms, -1);
-	free(v);
+	OK(dp_bans_all(bans, &list, &diag));
 	OK(dp_bans_close(bans, &diag));
+	assert_int_equal(dp_ban_list_len(list), 1);
+	dp_ban_list_get(list, 0, &found);
+	assert_memory_equal(&found.p, &b.p, sizeof(b.p));
+	assert_string_equal(found.owner, "hand");
+	assert_int_equal(found.left_ms, -1);
 	assert_int_equal(dp->now.state->bans, 1);
 	dp_close(dp);
 	detach_everything();
@@ -1671,16 +1670,19 @@ static void counts_are_taken_over_and_given_back(void **s)
 
 static size_t bans_of(struct ban **v)
 {
+	__cleanup_ban_list struct dp_ban_list *list = NULL;
 	struct datapath *dp = open_dp(DP_LOOK);
 	struct dp_bans *bans;
-	size_t n;
 
 	assert_int_equal(dp->now.state->bans, 1);
 	OK(dp_bans_open(&bans, dp, true, &diag));
-	OK(dp_bans_all(bans, v, &n, &diag));
+	OK(dp_bans_all(bans, &list, &diag));
 	OK(dp_bans_close(bans, &diag));
 	dp_close(dp);
-	return n;
+	*v = xcalloc(dp_ban_list_len(list), sizeof(**v));
+	for (size_t i = 0; i < dp_ban_list_len(list); i++)
+		dp_ban_list_get(list, i, &(*v)[i]);
+	return dp_ban_list_len(list);
 }
 
 static void bans_are_taken_over(void **s)
