@@ -4,6 +4,7 @@
 # make bench      what each packet costs, over `return XDP_PASS`
 # make soak       attach and detach, package upgrade and downgrade, a thousand times each, under traffic; an hour
 # make kernels    the program on Linux 6.1 and 6.12, emulated; ten minutes
+# make compilers  the program as each installed clang-N makes it; two minutes each
 # make boot       the package's units in a Debian that boots, emulated; ten minutes
 # make install    PREFIX, DESTDIR, SYSCONFDIR, UNITDIR
 # make deb        a Debian package, in build/deb
@@ -156,6 +157,10 @@ fuzz:
 kernels: all tests
 	tests/kernels/run
 
+# The same program made by other compilers, as far as they are installed
+compilers:
+	MXDP_BUILD=$(abspath $(O)) tests/compilers/run
+
 # Debian 12 with systemd and the package, booted three times (tools/install-packages build test deb kernels); ten minutes
 boot: all deb
 	MXDP_BUILD=$(abspath $(O)) tests/kernels/boot
@@ -197,7 +202,7 @@ deb:
 clean:
 	rm -rf $(O)
 
-.PHONY: all tests clean check fuzz kernels boot soak bench install uninstall deb
+.PHONY: all tests clean check fuzz kernels compilers boot soak bench install uninstall deb
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $(O)/*.d $(O)/tests/*/*.d)

@@ -146,7 +146,7 @@ __noinline int ban_of(__u64 hi, __u64 lo, __u64 ask)
 		spot = mxdp_ban_spot(ban_head.key, &k, cfg.ban_lines);
 		l = bpf_map_lookup_elem(&bans, &spot.line);
 		if (!l)
-			break;
+			continue;
 		if (ban_on_line(l, spot.line, spot.tag, k.hi, k.lo, BAN_ASK_LEN(ask, k.len)) ||
 		    (ban_spilled(l) &&
 		     ban_further(k.hi, k.lo, BAN_ASK_LEN(ask, k.len), (__u64)spot.line << 32 | spot.step, spot.tag)))

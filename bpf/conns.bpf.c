@@ -113,7 +113,7 @@ __noinline __u32 count_open(__u64 hash, __u32 bank)
 	__u64 tag = hash >> 24 | 1;
 	__u32 half = bank & 1 ? cfg.lease_mask + 1 : 0;
 
-	for (__u32 n = 0; n < MXDP_CONN_REACH; n++) {
+	for (__u64 n = 0; n < MXDP_CONN_REACH; n++) { /* spilt as 32 bits it would be forgotten */
 		__u32 at = half + ((__u32)(hash + n) & cfg.lease_mask);
 		struct mxdp_words *line = bpf_map_lookup_elem(&conns, &at);
 
@@ -214,6 +214,8 @@ static __always_inline void open_for(const struct sock_common *sk, void *as, con
 	if (!gen)
 		return;
 	number = limit_met(p->src_hi, p->src_lo, p->family, sk->skc_num, bank);
+	/* clang 19 knows how large it can be, and drops the mask that tells the verifier so */
+	asm volatile("" : "+r"(number));
 	l = &b->limit[number & (MXDP_LIMITS - 1)];
 	if (!number || (!l->connections && l->over != MXDP_OVER_BAN))
 		return;

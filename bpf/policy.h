@@ -164,7 +164,12 @@ static __always_inline __u32 class_of_ip6(const struct mxdp_bank *b, __u64 hi, _
 
 	if (!(cell & (MXDP_NODE | MXDP_TAIL)))
 		return cell & (MXDP_CLASSES - 1);
-	return unnamed(b, b->named6, MXDP_NAMED6((__u32)(hi >> 32))) ? 0 : class_deep(b, hi, lo);
+	if (unnamed(b, b->named6, MXDP_NAMED6((__u32)(hi >> 32))))
+		return 0;
+	cell = class_deep(b, hi, lo);
+	/* clang 19 knows that this is a class, and drops the mask that tells the verifier so */
+	asm volatile("" : "+r"(cell));
+	return cell;
 }
 
 /*

@@ -96,7 +96,7 @@ static __always_inline __u64 conns_held(__u64 hash, __u32 half)
 {
 	__u64 tag = hash >> 24 | 1, held = 0;
 
-	for (__u32 n = 0; n < MXDP_CONN_REACH; n++) {
+	for (__u64 n = 0; n < MXDP_CONN_REACH; n++) { /* spilt as 32 bits it would be forgotten */
 		__u32 at = half + ((__u32)(hash + n) & cfg.lease_mask);
 		struct mxdp_words *line = bpf_map_lookup_elem(&conns, &at);
 		bool end = false;

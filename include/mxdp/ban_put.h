@@ -156,7 +156,7 @@ MXDP_BAN_INLINE int mxdp_ban_put(void *t, const struct mxdp_ban_new *n, __u32 li
 	struct mxdp_ban_spot spot = mxdp_ban_spot(BAN_HEAD(t)->key, &n->key, lines), at = spot;
 	int err;
 
-	for (__u32 i = 0; i < MXDP_BAN_REACH; i++) {
+	for (__u64 i = 0; i < MXDP_BAN_REACH; i++) { /* spilt as 32 bits the verifier would forget it */
 		__u64 spilled = 0;
 
 		if (mxdp_ban_again(t, at.line, at.tag, n, &spilled))
@@ -167,7 +167,7 @@ MXDP_BAN_INLINE int mxdp_ban_put(void *t, const struct mxdp_ban_new *n, __u32 li
 	}
 	mxdp_ban_count(BAN_HEAD(t), n->key.family, n->key.len, 1);
 	err = mxdp_ban_join(BAN_HEAD(t), n->key.family, n->key.len);
-	for (__u32 i = 0; !err && i < MXDP_BAN_REACH; i++) {
+	for (__u64 i = 0; !err && i < MXDP_BAN_REACH; i++) {
 		if (mxdp_ban_room(t, spot.line, spot.tag, n))
 			return MXDP_BAN_MADE;
 		mxdp_ban_on(&spot, lines);

@@ -338,6 +338,68 @@ static void a_full_line_spills_into_the_next_ones_and_no_further(void **state)
 	end(g);
 }
 
+/* A ban by hand, `depth` lines behind its own, which say that they spilled: where the table is crowded, writers put it there. */
+static struct mxdp_banned *spilled_ban(struct rig *g, const char *prefix, unsigned int depth, uint16_t only)
+{
+	struct mxdp_ban_key k = key_of(prefix);
+	struct mxdp_ban_spot at = mxdp_ban_spot(g->ban_head->key, &k, g->ban_lines);
+	struct mxdp_banned *r;
+
+	memset(g->bans, 0, g->ban_lines * sizeof(*g->bans));
+	for (unsigned int i = 0; i < depth; i++) {
+		g->bans[at.line].word[0] = MXDP_BAN_SPILLED;
+		mxdp_ban_on(&at, g->ban_lines);
+	}
+	g->bans[at.line].word[5] = mxdp_ban_word(at.tag, MXDP_BAN_FOREVER);
+	r = &g->banned[at.line * MXDP_BAN_WAYS + 5];
+	*r = (struct mxdp_banned){ .hi = k.hi, .lo = k.lo, .len = k.len, .family = k.family, .owner = 7, .ports = only,
+				   .expires_ns = MXDP_BAN_FOREVER_NS };
+	g->ban_head->lengths[k.family] = k.len + 1;
+	g->state->bans = 1;
+	return r;
+}
+
+/* Whatever a ban says, it says so on the last line that it may lie on, and not behind that. */
+static void spilled_lines_are_walked_to_the_last(void **state)
+{
+	static const struct {
+		const char *prefix, *src;
+		unsigned int family;
+	} cases[] = {
+		{ "198.51.100.7", "198.51.100.7", 4 },
+		{ "198.51.100.0/24", "198.51.100.7", 4 },
+		{ "2001:db8:7::/64", "2001:db8:7::7", 6 },
+		{ "2001:db8:7::7/128", "2001:db8:7::7", 6 },
+		{ "198.51.100.0/24", "2002:c633:6407::1", 6 },
+		{ "198.51.100.7", "64:ff9b::198.51.100.7", 6 },
+	};
+	struct rig *g = begin(MANY);
+	const uint16_t only[] = { 0, ports(g, 0, &(struct port_range){ 25, 25 }, 1), ports(g, 1, &(struct port_range){ 26, 65535 }, 1) };
+	static struct crafted f;
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(*cases) * 3 * (MXDP_BAN_REACH + 2); i++) {
+		unsigned int depth = i % (MXDP_BAN_REACH + 2), said = i / (MXDP_BAN_REACH + 2) % 3, n = i / (MXDP_BAN_REACH + 2) / 3;
+		bool bites = depth < MXDP_BAN_REACH && said != 2;
+		struct mxdp_banned *r = spilled_ban(g, cases[n].prefix, depth, only[said]);
+		struct craft c = { .family = cases[n].family, .src = cases[n].src };
+		struct mxdp_probe p = { .key = RIG_PROBE_KEY };
+		char what[80];
+
+		snprintf(what, sizeof(what), "%s, a ban of %s %u lines on, ports %u", c.src, cases[n].prefix, depth, said);
+		if (bites)
+			expect(g, what, c, SAYS(DROP(BANNED, SMTP)));
+		else
+			expect(g, what, c, SAYS(PASS(ALLOWED, SMTP)));
+		assert_int_equal(r->hits, bites);
+		craft(&c, &f);
+		assert_int_equal(rig_run(g, &(struct rig_run){ .frame = f.b, .len = f.len, .probe = &p }), bites ? XDP_DROP : XDP_PASS);
+		assert_int_equal(p.reason, bites ? MXDP_R_BANNED : MXDP_R_ALLOWED);
+		assert_int_equal(r->hits, bites);
+	}
+	end(g);
+}
+
 /* One who is killed between claim and ban leaves a slot that is nobody's, for a minute. */
 static void a_claim_bans_nobody_and_ends_by_itself(void **state)
 {
@@ -676,6 +738,7 @@ int main(void)
 		cmocka_unit_test(of_several_bans_of_one_source_each_holds_by_itself),
 		cmocka_unit_test(a_tag_alone_bans_nobody),
 		cmocka_unit_test(a_full_line_spills_into_the_next_ones_and_no_further),
+		cmocka_unit_test(spilled_lines_are_walked_to_the_last),
 		cmocka_unit_test(a_claim_bans_nobody_and_ends_by_itself),
 		cmocka_unit_test(eight_lengths_and_no_more),
 		cmocka_unit_test(hits_are_counted_and_a_probe_is_none),
