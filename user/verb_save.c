@@ -38,7 +38,7 @@ static int all_bans(const struct options *o, struct dp_ban_list **l, struct diag
 	return err;
 }
 
-static int write_bans(const struct options *o, const char *path, const struct dp_ban_list *l, struct diag *d)
+static int write_bans(const char *path, const struct dp_ban_list *l, struct diag *d)
 {
 	__cleanup_free char *text = NULL;
 	int64_t now = wall_ms();
@@ -61,7 +61,6 @@ static int write_bans(const struct options *o, const char *path, const struct dp
 	bad = ferror(to);
 	if (fclose(to) || bad)
 		return -ENOMEM;
-	(void)o;
 	return file_replace(path, text, len, 0600, d);
 }
 
@@ -82,7 +81,7 @@ int verb_save(const struct options *o, int argc, char **argv)
 		err = -errno;
 		diag_error(&d, "cannot make the directory %s: %s", o->state, strerror(-err));
 	}
-	err = err ?: write_bans(o, path, bans, &d);
+	err = err ?: write_bans(path, bans, &d);
 	if (err)
 		return verb_end(o, &d, exit_of(err));
 	if (o->json) {
