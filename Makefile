@@ -41,8 +41,12 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Iinclude $(ARCH_INC) $(
 # libbpf goes in whole. The others too where their archives are there: each shared library costs every start 0.04 ms, and
 # fail2ban starts a process for every ban. Where they must not: make LIBS='-l:libbpf.a -lelf -lz -ljson-c -lmnl'
 archive = $(if $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l:lib$(1).a,$(2))
-LIBS := -l:libbpf.a $(call archive,elf,-lelf) $(call archive,zstd,) $(call archive,z,-lz) $(call archive,json-c,-ljson-c) \
-	$(call archive,mnl,-lmnl)
+# The archive of elfutils 0.192 (Debian 13) is there and does not link (sourceware bug 32293). Beside the shared libelf, a zlib
+# linked in would take the place of the one that it was made for.
+ELF := -l:libelf.a $(call archive,zstd,) $(call archive,z,-lz)
+links = $(shell t=$$(mktemp) && echo 'int $(2)(void *); int main(void) { return $(2)(0); }' | \
+	$(CC) -o $$t -x c - $(1) 2>/dev/null && echo yes; rm -f $$t)
+LIBS := -l:libbpf.a $(if $(call links,$(ELF),elf_end),$(ELF),-lelf -lz) $(call archive,json-c,-ljson-c) $(call archive,mnl,-lmnl)
 
 SRC := $(filter-out user/main.c,$(sort $(wildcard user/*.c)))
 OBJ := $(SRC:user/%.c=$(O)/%.o)

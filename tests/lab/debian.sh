@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A clean Debian on the relay, for tests of the package. Sourced behind lib.sh.
 #
-#   debian_tree                 what a clean Debian has, and nothing that mxdp brings; made once
+#   debian_tree                 what a clean Debian like this one has, and nothing that mxdp brings; made once
 #   debian_up                   a copy of it that this run throws away, with its network and its bpffs; debs/ is its /mnt
 #   debian COMMAND...           a command there
 #   debian_package              the package of this tree in $DEBIAN_DEB, made unless it is there
 #   debian_repack NAME VERSION [FILE]   debs/NAME: the same with another version, and FILE for its program
 
 debian_tree() {
-	local tree=$LAB_BUILD/debian-tree
+	local tree=$LAB_BUILD/debian-tree suite elf=libelf1
 	[ -e "$tree/ready" ] && return
+	# what the package needs is what there was where it was made
+	suite=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
+	[ "$suite" = bookworm ] || elf=libelf1t64
 	rm -rf --one-file-system "$tree"
-	debootstrap --variant=minbase --include=systemd,udev,libbpf1,libelf1,libjson-c5,libmnl0,zlib1g bookworm "$tree" \
+	debootstrap --variant=minbase --include=systemd,udev,libbpf1,$elf,libjson-c5,libmnl0,zlib1g "$suite" "$tree" \
 		>"$LAB_BUILD/debootstrap.log" 2>&1 && touch "$tree/ready"
 }
 

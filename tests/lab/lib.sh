@@ -372,30 +372,16 @@ lab_postfix() {
 	lab_daemon "$1" postfix -c "$LAB_DIR/postfix-$1/etc" start-fg
 }
 
-lab_dovecot() {
-	local dir=$LAB_DIR/dovecot
-	mkdir -p "$dir"
-	echo "user@example.org:{PLAIN}secret" >"$dir/users"
-	chmod 644 "$dir/users"
-	cat >"$dir/dovecot.conf" <<-END
-		base_dir = $dir/run
-		state_dir = $dir/state
-		log_path = $LAB_DIR/dovecot.log
-		protocols = imap pop3
-		listen = *, ::
-		ssl = yes
+# Settings have other names since 2.4: each version's are here, and what both call the same is below
+lab_dovecot_2_3() {
+	cat <<-END
 		ssl_cert = <$LAB_DIR/cert.pem
 		ssl_key = <$LAB_DIR/key.pem
 		disable_plaintext_auth = no
-		auth_mechanisms = plain login
 		mail_location = maildir:$LAB_DIR/mail/%d
-		mail_uid = mail
-		mail_gid = mail
-		first_valid_uid = 1
-		mail_max_userip_connections = 0
 		passdb {
 		  driver = passwd-file
-		  args = scheme=PLAIN username_format=%u $dir/users
+		  args = scheme=PLAIN username_format=%u $1/users
 		}
 		userdb {
 		  driver = static
@@ -408,6 +394,59 @@ lab_dovecot() {
 		  }
 		}
 	END
+}
+
+lab_dovecot_2_4() {
+	cat <<-END
+		dovecot_config_version = 2.4.0
+		dovecot_storage_version = 2.4.0
+		ssl_server_cert_file = $LAB_DIR/cert.pem
+		ssl_server_key_file = $LAB_DIR/key.pem
+		auth_allow_cleartext = yes
+		mail_driver = maildir
+		mail_path = $LAB_DIR/mail/%{user | domain}
+		passdb passwd-file {
+		  passwd_file_path = $1/users
+		}
+		userdb static {
+		  fields {
+		    uid = mail
+		    gid = mail
+		    home = $LAB_DIR/mail/%{user | domain}
+		  }
+		}
+		service auth {
+		  inet_listener sasl {
+		    listen = 127.0.0.1
+		    port = 12345
+		  }
+		}
+	END
+}
+
+lab_dovecot() {
+	local dir=$LAB_DIR/dovecot settings=lab_dovecot_2_4
+	mkdir -p "$dir"
+	echo "user@example.org:{PLAIN}secret" >"$dir/users"
+	chmod 644 "$dir/users"
+	case $(dovecot --version) in 2.[0-3].*) settings=lab_dovecot_2_3 ;; esac
+	# the version is asked for in the first line
+	{
+		$settings "$dir"
+		cat <<-END
+			base_dir = $dir/run
+			state_dir = $dir/state
+			log_path = $LAB_DIR/dovecot.log
+			protocols = imap pop3
+			listen = *, ::
+			ssl = yes
+			auth_mechanisms = plain login
+			mail_uid = mail
+			mail_gid = mail
+			first_valid_uid = 1
+			mail_max_userip_connections = 0
+		END
+	} >"$dir/dovecot.conf"
 	lab_daemon mx dovecot -F -c "$dir/dovecot.conf"
 }
 

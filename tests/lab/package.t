@@ -33,7 +33,8 @@ dpkg-deb -b "$LAB_DIR/newer" "$LAB_DIR/debs/new.deb" >/dev/null
 
 # ---- the units ----
 
-units=$LAB_DIR/newer/lib/systemd/system
+units=$LAB_DIR/newer/usr/lib/systemd/system
+[ -d "$units" ] || units=$LAB_DIR/newer/lib/systemd/system
 verify() {
 	local said
 	mkdir -p "$LAB_DIR/units"
