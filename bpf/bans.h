@@ -11,8 +11,8 @@
 #define BAN_NO_PORT 0x10000u /* in the place of a port: the packet has none */
 #define BAN_ASKED 0x8000u    /* in the place of a queue: a probe, counted nowhere */
 
-/* What is asked about a source, in one word, for of arguments there are five: queue, length, family, port. */
-#define BAN_ASK(queue, len, family, port) ((__u64)(queue) << 32 | (__u64)(len) << 24 | (family) << 20 | ((port) & 0x1ffff))
+/* What is asked about a source, in one word, for of arguments there are five: queue, family, port, and the length looked for. */
+#define BAN_ASK(queue, family, port) ((__u64)(queue) << 32 | (family) << 20 | ((port) & 0x1ffff))
 #define BAN_ASK_LEN(ask, len) ((ask) | (__u64)(len) << 24)
 #define BAN_QUEUE(ask) ((__u32)((ask) >> 32))
 #define BAN_LEN(ask) ((__u32)(ask) >> 24)
@@ -158,14 +158,14 @@ __noinline int ban_of(__u64 hi, __u64 lo, __u64 ask)
 /* The IPv4 address inside an IPv6 one is banned too, in these clothes. port: with BAN_NO_PORT only bans of everything count. */
 static __always_inline bool source_banned(const struct pkt *p, __u32 port, __u32 queue, bool probing)
 {
-	__u64 ask = BAN_ASK((queue & 63) | (probing ? BAN_ASKED : 0), 0, 0, port);
+	__u64 ask = BAN_ASK((queue & 63) | (probing ? BAN_ASKED : 0), 0, port);
 	__u32 a;
 
 	if (!*(volatile __u32 *)&state.bans)
 		return false;
 	if (p->family == 0)
 		return ban_of(0, p->src_lo, ask);
-	return ban_of(p->src_hi, p->src_lo, ask | BAN_ASK(0, 0, 1, 0)) || (ip4_inside(p, &a) && ban_of(0, a, ask));
+	return ban_of(p->src_hi, p->src_lo, ask | BAN_ASK(0, 1, 0)) || (ip4_inside(p, &a) && ban_of(0, a, ask));
 }
 
 #endif /* MXDP_BPF_BANS_H */
