@@ -321,6 +321,31 @@ static int state_open(struct datapath *dp, struct dp_generation *g, struct diag 
 	return 0;
 }
 
+/* A kill never leaves half a generation: where there is none, somebody removed a pin. */
+int pin_missing(const struct datapath *dp, int err, struct diag *d)
+{
+	if (err != -ENOENT)
+		return err;
+	diag_error(d, "%s/now lacks a pin that belongs there; take the filter off with `rm -r %s` (connections stay), then "
+		      "`mxdp apply`", dp->root, dp->root);
+	return -EBADF;
+}
+
+static int tables_of_connections(const struct datapath *dp, struct dp_generation *g, struct diag *d)
+{
+	struct bpf_map_info info;
+
+	g->lease_fd = pin_get_map(dp, "now/lease", sizeof(struct mxdp_lease_line), 0, &info, d);
+	if (g->lease_fd < 0)
+		return g->lease_fd;
+	g->lease_lines = info.max_entries;
+	g->gates_fd = pin_get_map(dp, "now/gates", sizeof(struct mxdp_words), MXDP_GATE_ALL, &info, d);
+	if (g->gates_fd < 0)
+		return g->gates_fd;
+	g->conns_fd = pin_get_map(dp, "now/conns", sizeof(struct mxdp_words), MXDP_CONN_LINES(g->lease_lines), &info, d);
+	return g->conns_fd < 0 ? g->conns_fd : 0;
+}
+
 static int generation_open(struct datapath *dp, struct dp_generation *g, struct diag *d)
 {
 	struct bpf_map_info info;
@@ -335,36 +360,31 @@ static int generation_open(struct datapath *dp, struct dp_generation *g, struct 
 	if (g->trie_fd < 0)
 		return g->trie_fd;
 	g->trie_lines = info.max_entries;
-	g->lease_fd = pin_get_map(dp, "now/lease", sizeof(struct mxdp_lease_line), 0, &info, d);
-	if (g->lease_fd < 0)
-		return g->lease_fd;
-	g->lease_lines = info.max_entries;
-	g->gates_fd = pin_get_map(dp, "now/gates", sizeof(struct mxdp_words), MXDP_GATE_ALL, &info, d);
-	if (g->gates_fd < 0)
-		return g->gates_fd;
-	g->conns_fd = pin_get_map(dp, "now/conns", sizeof(struct mxdp_words), MXDP_CONN_LINES(g->lease_lines), &info, d);
-	return g->conns_fd < 0 ? g->conns_fd : bans_open(dp, g, d);
+	/* a ban asks nothing of the tables of connections, and fail2ban starts a process for every ban */
+	return (dp->how == DP_BAN ? 0 : tables_of_connections(dp, g, d)) ?: bans_open(dp, g, d);
+}
+
+int now_whole(struct datapath *dp, struct diag *d)
+{
+	return dp->have && dp->now.lease_fd < 0 ? pin_missing(dp, tables_of_connections(dp, &dp->now, d), d) : 0;
 }
 
 int now_open(struct datapath *dp, struct diag *d)
 {
 	struct dp_generation g __cleanup(generation_close) = DP_GENERATION_NONE;
 	struct layout l;
-	int err = layout_pinned(dp, "now/layout", &l, d);
+	bool own;
+	int err = layout_is_pinned(dp, "now/layout", &own, d);
 
-	if (!err && strcmp(l.id, layout_own()->id))
-		return dp->how == DP_TAKE ? other_open(dp, &l, d) : other_version(&l, d);
+	if (!err && !own) {
+		err = layout_pinned(dp, "now/layout", &l, d);
+		if (!err && strcmp(l.id, layout_own()->id))
+			return dp->how == DP_TAKE ? other_open(dp, &l, d) : other_version(&l, d);
+	}
 	if (!err)
 		err = generation_open(dp, &g, d);
 
-	/* a kill never leaves half a generation: somebody removed a pin */
-	if (err == -ENOENT) {
-		diag_error(d,
-			   "%s/now lacks a pin that belongs there; take the filter off with `rm -r %s` (connections "
-			   "stay), then `mxdp apply`",
-			   dp->root, dp->root);
-		err = -EBADF;
-	}
+	err = pin_missing(dp, err, d);
 	if (err)
 		return err;
 	generation_close(&dp->now);
@@ -577,7 +597,7 @@ static int dp_enter(struct datapath *dp, struct diag *d)
 		edit_undo(dp);
 	if (err || dp->how == DP_LOOK || !(trial_over(dp) || other_must_go(dp)))
 		return err;
-	err = dp->other ? other_end(dp, d) : trial_settle(dp, d);
+	err = dp->other ? other_end(dp, d) : now_whole(dp, d) ?: trial_settle(dp, d);
 	if (err || dp->have)
 		return err;
 	mx_close(&dp->dir);

@@ -1043,7 +1043,7 @@ int dp_bans_grow(struct datapath *dp, unsigned int times, struct diag *d)
 			      "source TAG` makes room; prefixes that hold for long belong in a list (`block @NAME`)");
 		return -E2BIG;
 	}
-	err = work_begin(dp, d) ?: generation_share(dp, &g, d) ?: tables_make(&g, dp->now.ban_lines * times, d) ?:
+	err = now_whole(dp, d) ?: work_begin(dp, d) ?: generation_share(dp, &g, d) ?: tables_make(&g, dp->now.ban_lines * times, d) ?:
 	      table_open(&old, &dp->now, d);
 	if (!err)
 		err = grow(dp, &g, &old, &new, d);

@@ -60,22 +60,34 @@ static int part(const struct datapath *dp, const char *rel, const char *name, ui
 	return err;
 }
 
-int layout_pinned(const struct datapath *dp, const char *rel, struct layout *l, struct diag *d)
+static int layout_view(const struct datapath *dp, const char *rel, struct dp_view *v, struct diag *d)
 {
-	__cleanup_close int fd = -1;
-	__cleanup_view struct dp_view v = {};
 	struct bpf_map_info info;
+	__cleanup_close int fd = pin_get_map(dp, rel, LAYOUT_PAGE, 0, &info, d);
 	int err;
 
-	fd = pin_get_map(dp, rel, LAYOUT_PAGE, 0, &info, d);
 	if (fd < 0)
 		return fd;
-	err = view_map(&v, fd, 0, LAYOUT_PAGE, false);
-	if (err) {
+	err = view_map(v, fd, 0, LAYOUT_PAGE, false);
+	if (err)
 		diag_error(d, "cannot map %s/%s: %s", dp->root, rel, strerror(-err));
-		return err;
-	}
-	return layout_read(l, v.p, v.len, d);
+	return err;
+}
+
+int layout_pinned(const struct datapath *dp, const char *rel, struct layout *l, struct diag *d)
+{
+	__cleanup_view struct dp_view v = {};
+
+	return layout_view(dp, rel, &v, d) ?: layout_read(l, v.p, v.len, d);
+}
+
+int layout_is_pinned(const struct datapath *dp, const char *rel, bool *own, struct diag *d)
+{
+	__cleanup_view struct dp_view v = {};
+	int err = layout_view(dp, rel, &v, d);
+
+	*own = !err && layout_same(v.p, v.len);
+	return err;
 }
 
 static int book_load(const struct datapath *dp, const char *rel, struct book *b, struct diag *d)

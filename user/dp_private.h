@@ -252,6 +252,10 @@ void work_end(struct datapath *dp);
 int map_make(const char *name, uint32_t value_size, uint32_t entries, struct diag *d);
 int map_info(int fd, struct bpf_map_info *info);
 int now_open(struct datapath *dp, struct diag *d);
+/* What pin_get() of a pin of `now` failed with; -ENOENT gets its message and is -EBADF. */
+int pin_missing(const struct datapath *dp, int err, struct diag *d);
+/* DP_BAN opens no tables of connections (lease, gates, conns); whoever shares or settles a generation wants them. */
+int now_whole(struct datapath *dp, struct diag *d);
 /* Takes away everything, the directory too. */
 int remove_all(struct datapath *dp);
 
@@ -364,6 +368,8 @@ void books_fold(struct datapath *dp);
 int layout_pin(const struct datapath *dp, const char *rel, struct diag *d);
 /* -ENOENT, without a message: none there. */
 int layout_pinned(const struct datapath *dp, const char *rel, struct layout *l, struct diag *d);
+/* own: is it the layout of this program? Where not, reading it tells whose. Fails as layout_pinned(). */
+int layout_is_pinned(const struct datapath *dp, const char *rel, bool *own, struct diag *d);
 
 /* ---- another version's generation (dp_takeover.c) ---- */
 

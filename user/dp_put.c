@@ -546,8 +546,9 @@ static int put_new(struct datapath *dp, const struct put *p, struct diag *d)
  */
 int leases_wipe(const struct datapath *dp, struct diag *d)
 {
-	size_t len = (size_t)dp->now.lease_lines * sizeof(struct mxdp_lease_line);
 	__cleanup_view struct dp_view v = {};
+	__cleanup_close int fd = -1;
+	struct bpf_map_info info;
 	uint32_t number;
 	int err;
 
@@ -556,12 +557,16 @@ int leases_wipe(const struct datapath *dp, struct diag *d)
 	number = dp_epoch(dp) + __atomic_load_n(&dp->now.state->voided, __ATOMIC_ACQUIRE);
 	if (!((number ^ dp->now.state->leases_wiped) & ~(MXDP_LEASE_EPOCHS >> 1)))
 		return 0;
-	err = view_map(&v, dp->now.lease_fd, 0, len, true);
+	/* who bans has not opened it, and needs it twice in seventy minutes of a ban a second */
+	fd = pin_get_map(dp, "now/lease", sizeof(struct mxdp_lease_line), 0, &info, d);
+	if (fd < 0)
+		return pin_missing(dp, fd, d);
+	err = view_map(&v, fd, 0, (size_t)info.max_entries * info.value_size, true);
 	if (err) {
 		diag_error(d, "cannot map the lease table: %s; the policy in force stays", strerror(-err));
 		return err;
 	}
-	memset(v.p, 0, len);
+	memset(v.p, 0, v.len);
 	dp->now.state->leases_wiped = number;
 	return 0;
 }

@@ -222,35 +222,91 @@ static const char *verdict_word(unsigned int reason)
 	return mxdp_tx_mask >> reason & 1 ? "tx" : mxdp_drop_mask >> reason & 1 ? "drop" : "pass";
 }
 
-static void write_own(FILE *f)
-{
-	static const char *const layer[] = { [MXDP_LAYER_LINK] = "link", [MXDP_LAYER_IP] = "ip", [MXDP_LAYER_TCP] = "tcp" };
+/* Every command writes this text to know the maps for its own, and fail2ban starts one for every ban: so not by stdio. */
+struct text {
+	char *at, *end;
+};
 
-	fputs(FIRST_LINE "version=" MXDP_VERSION "-" MXDP_REVISION "\n", f);
-	for (size_t i = 0; i < NFIELDS; i++)
-		fprintf(f, "%s=%u\n", fields[i].key, fields[i].own);
-	for (unsigned int r = 0; r < MXDP_REASON_SLOTS; r++)
-		if (reason_info(r))
-			fprintf(f, REASON "%u=%s %s %s\n", r, reason_info(r)->name, verdict_word(r), layer[reason_info(r)->layer]);
+static void put(struct text *t, const char *s)
+{
+	size_t n = strlen(s);
+
+	if (n > (size_t)(t->end - t->at))
+		n = t->end - t->at;
+	memcpy(t->at, s, n);
+	t->at += n;
+}
+
+static void put_value(struct text *t, const char *key, const char *between, uint32_t v)
+{
+	char digits[12], *p = digits + sizeof(digits) - 1;
+
+	*p = '\0';
+	do
+		*--p = '0' + v % 10;
+	while (v /= 10);
+	put(t, key);
+	put(t, between);
+	put(t, p);
+}
+
+static void write_own(struct text *t)
+{
+	static const char *const layer[] = { [MXDP_LAYER_LINK] = " link\n", [MXDP_LAYER_IP] = " ip\n", [MXDP_LAYER_TCP] = " tcp\n" };
+
+	put(t, FIRST_LINE "version=" MXDP_VERSION "-" MXDP_REVISION "\n");
+	for (size_t i = 0; i < NFIELDS; i++) {
+		put_value(t, fields[i].key, "=", fields[i].own);
+		put(t, "\n");
+	}
+	for (unsigned int r = 0; r < MXDP_REASON_SLOTS; r++) {
+		const struct reason_info *is = reason_info(r);
+
+		if (!is)
+			continue;
+		put_value(t, REASON, "", r);
+		put(t, "=");
+		put(t, is->name);
+		put(t, " ");
+		put(t, verdict_word(r));
+		put(t, layer[is->layer]);
+	}
 	/* what nobody else reads, so that whoever changes it has another layout */
-	fprintf(f, "own=state:%zu bank:%zu line:%zu lease:%zu limits:%u classes:%u rules:%u\n", sizeof(struct mxdp_state),
-		sizeof(struct mxdp_bank), sizeof(union mxdp_line), sizeof(struct mxdp_lease_line), MXDP_LIMITS, MXDP_CLASSES,
-		RULES_FREEZE_VERSION);
+	put_value(t, "own=state", ":", sizeof(struct mxdp_state));
+	put_value(t, " bank", ":", sizeof(struct mxdp_bank));
+	put_value(t, " line", ":", sizeof(union mxdp_line));
+	put_value(t, " lease", ":", sizeof(struct mxdp_lease_line));
+	put_value(t, " limits", ":", MXDP_LIMITS);
+	put_value(t, " classes", ":", MXDP_CLASSES);
+	put_value(t, " rules", ":", RULES_FREEZE_VERSION);
+	put(t, "\n");
 }
 
 const char *layout_text(void)
 {
 	static char text[LAYOUT_PAGE];
-	FILE *f;
+	struct text t = { text, text + sizeof(text) - 1 };
 
-	if (*text)
-		return text;
-	f = fmemopen(text, sizeof(text), "w");
-	if (f) {
-		write_own(f);
-		fclose(f);
-	}
+	if (!*text)
+		write_own(&t);
 	return text;
+}
+
+/* Behind the line that says the version, which is the second. */
+static const char *behind_version(const char *text)
+{
+	const char *line = text + strlen(FIRST_LINE), *end = strchr(line, '\n');
+
+	return end ? end + 1 : line;
+}
+
+bool layout_same(const char *text, size_t len)
+{
+	const char *own = layout_text();
+
+	if (strnlen(text, len) == len || strncmp(text, own, strlen(FIRST_LINE "version=")))
+		return false;
+	return !strcmp(behind_version(text), behind_version(own));
 }
 
 const struct layout *layout_own(void)

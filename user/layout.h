@@ -100,7 +100,9 @@ struct layout {
 
 /* This program's own text; static, without a NUL inside LAYOUT_PAGE bytes but behind its end. */
 const char *layout_text(void);
-/* The same, read. */
+/* Are the at most `len` bytes that text, but perhaps for the version that wrote it? Cheaper than to read them. */
+bool layout_same(const char *text, size_t len);
+/* Our own text, read. */
 const struct layout *layout_own(void);
 /* Text of at most `len` bytes. 0, or -EBADMSG with d filled: not such a text, or one that contradicts itself. */
 int layout_read(struct layout *l, const char *text, size_t len, struct diag *d);

@@ -1466,6 +1466,40 @@ static void while_a_trial_runs_nothing_else_changes(void **s)
 	dp_close(dp);
 	/* detaching is free */
 	detach_everything();
+}/* Who bans opens no table of connections, and yet wipes the leases in their time. */
+static void a_ban_wipes_leases_in_their_time(void **s)
+{
+	__cleanup_view struct dp_view v = {};
+	struct datapath *dp;
+	uint64_t *word;
+
+	(void)s;
+	put(0, 1, LEASES);
+	dp = open_dp(DP_CHANGE);
+	word = lease_word(dp, &v);
+	dp_close(dp);
+	dp = open_dp(DP_BAN);
+	assert_int_equal(dp->now.lease_fd, -1);
+	dp->now.state->epoch = 0x1000;
+	dp->now.state->leases_wiped = 0x1000;
+	dp->now.state->voided = 0x7fe;
+	*word = 77;
+	OK(leases_void(dp, &diag));
+	assert_int_equal(*word, 77);
+	OK(leases_void(dp, &diag));
+	assert_int_equal(*word, 77);
+	OK(leases_void(dp, &diag)); /* the first change behind the half */
+	assert_int_equal(*word, 0);
+	assert_int_equal(dp->now.state->voided, 0x801);
+	/* where somebody took the table away, it says so */
+	dp->now.state->voided = 0x1001;
+	assert_int_equal(rename(ROOT "/now/lease", ROOT "/now/saved"), 0);
+	assert_int_equal(leases_void(dp, &diag), -EBADF);
+	assert_non_null(strstr(diag.msg[0].text, "lacks a pin"));
+	assert_int_equal(rename(ROOT "/now/saved", ROOT "/now/lease"), 0);
+	diag_free(&diag);
+	dp_close(dp);
+	detach_everything();
 }
 
 /* What ends a trial leaves out an epoch. */
@@ -1740,7 +1774,7 @@ static void larger_bans_keep_every_pin(void **s)
 	put(0, 1, LEASES);
 	attach("dpt0", DP_NATIVE);
 	sh("ls -R " ROOT "/now > /tmp/dpt.before");
-	dp = open_dp(DP_CHANGE);
+	dp = open_dp(DP_BAN);
 	OK(dp_bans_grow(dp, 2, &diag));
 	dp_close(dp);
 	sh("ls -R " ROOT "/now | cmp - /tmp/dpt.before && rm /tmp/dpt.before");
@@ -2780,6 +2814,7 @@ int main(void)
 		TEST(what_was_put_is_read_back),
 		TEST(a_look_changes_nothing),
 		TEST(leases_are_gone_before_their_epoch_comes_again),
+		TEST(a_ban_wipes_leases_in_their_time),
 		TEST(a_frozen_pin_of_another_policy_is_noticed),
 		TEST(attach_judges_and_detach_leaves_nothing),
 		TEST(names_with_dots_work),

@@ -21,6 +21,8 @@ static int reads(const char *text)
 
 	/* a refusal says something, and nothing else does */
 	assert_int_equal(d.errors, err != 0);
+	/* and what the quick look calls ours reads as ours */
+	assert_int_equal(layout_same(text, strlen(text) + 1), !err && !strcmp(l.id, layout_own()->id));
 	diag_free(&d);
 	return err;
 }
@@ -72,6 +74,8 @@ static void another_version_of_the_same_layout_is_the_same(void **s)
 	assert_string_not_equal(l.id, id);
 	assert_int_equal(reads_with("version", "\033[31m\xff"), 0);
 	assert_string_equal(l.version, "?[31m?");
+	/* a page that does not end is nobody's */
+	assert_false(layout_same(layout_text(), strlen(layout_text())));
 }
 
 static void what_is_not_known_is_passed_over(void **s)
