@@ -39,14 +39,14 @@ MX_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror=implicit-function-de
 	-fno-common -Iinclude -Iuser -I$(O) $(LAYOUT)
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Iinclude $(ARCH_INC) $(LAYOUT)
 # libbpf goes in whole. The others too where their archives are there: each shared library costs every start 0.04 ms, and
-# fail2ban starts a process for every ban. Where they must not: make LIBS='-l:libbpf.a -lelf -lz -ljson-c -lmnl'
+# fail2ban starts a process for every ban. Where they must not: make LIBS='-l:libbpf.a -lelf -lz -ljson-c'
 archive = $(if $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l:lib$(1).a,$(2))
 # The archive of elfutils 0.192 (Debian 13) is there and does not link (sourceware bug 32293). Beside the shared libelf, a zlib
 # linked in would take the place of the one that it was made for.
 ELF := -l:libelf.a $(call archive,zstd,) $(call archive,z,-lz)
 links = $(shell t=$$(mktemp) && echo 'int $(2)(void *); int main(void) { return $(2)(0); }' | \
 	$(CC) -o $$t -x c - $(1) 2>/dev/null && echo yes; rm -f $$t)
-LIBS := -l:libbpf.a $(if $(call links,$(ELF),elf_end),$(ELF),-lelf -lz) $(call archive,json-c,-ljson-c) $(call archive,mnl,-lmnl)
+LIBS := -l:libbpf.a $(if $(call links,$(ELF),elf_end),$(ELF),-lelf -lz) $(call archive,json-c,-ljson-c)
 
 SRC := $(filter-out user/main.c,$(sort $(wildcard user/*.c)))
 OBJ := $(SRC:user/%.c=$(O)/%.o)
@@ -111,7 +111,7 @@ $(TESTS): %: %.o $(TEST_HELP) $(O)/libmxdp.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TEST_HELP) $(O)/libmxdp.a $(LIBS) -lcmocka
 
-tests: $(TESTS) $(O)/bench $(O)/flood
+tests: $(TESTS) $(O)/bench $(O)/flood $(O)/turns
 
 # Everything that needs nothing but the build's packages; as root. tools/check runs all tests.
 check: all tests
@@ -142,6 +142,10 @@ $(O)/flood.skel.h: $(O)/flood.bpf.o
 $(O)/flood: tools/bench/flood.c $(O)/flood.skel.h $(O)/libmxdp.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(MX_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(O)/libmxdp.a $(LIBS)
+
+$(O)/turns: tools/bench/turns.c
+	$(call say,LD,$@)
+	$(Q)$(CC) $(MX_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 # Coverage-guided fuzzing of every parser, SECONDS each (tools/install-packages fuzz)
 SECONDS ?= 60
@@ -175,10 +179,10 @@ soak: export PACKAGES ?= 1000
 soak: all
 	MXDP_BUILD=$(abspath $(O)) bash tests/lab/soak.t
 
-bench: all $(O)/bench $(O)/flood
-	$(O)/bench --json $(O)/bench.json
-	@O=$(O) tools/bench/flood
-	@tools/bench/command
+# all of it, also where a row of one is over its budget
+bench: all $(O)/bench $(O)/flood $(O)/turns
+	@over=0; $(O)/bench --json $(O)/bench.json || over=1; O=$(O) tools/bench/flood || over=1; O=$(O) tools/bench/command || over=1; \
+		exit $$over
 
 install: all
 	install -D -m 0755 $(O)/mxdp $(DESTDIR)$(SBINDIR)/mxdp

@@ -4,8 +4,8 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <libmnl/libmnl.h>
 #include "cookies.h"
+#include "netlink.h"
 
 /* ---- sysctls ---- */
 
@@ -84,18 +84,18 @@ struct wanted_attr {
 static int on_attr(const struct nlattr *attr, void *data)
 {
 	struct wanted_attr *w = data;
-	size_t len = mnl_attr_get_payload_len(attr);
+	size_t len = mnl.attr_get_payload_len(attr);
 
-	if (mnl_attr_get_type(attr) != w->type || (len != 2 && len != 8))
+	if (mnl.attr_get_type(attr) != w->type || (len != 2 && len != 8))
 		return MNL_CB_OK;
-	w->value = len == 2 ? mnl_attr_get_u16(attr) : mnl_attr_get_u64(attr);
+	w->value = len == 2 ? mnl.attr_get_u16(attr) : mnl.attr_get_u64(attr);
 	w->found = true;
 	return MNL_CB_OK;
 }
 
 static int on_answer(const struct nlmsghdr *nlh, void *data)
 {
-	return mnl_attr_parse(nlh, sizeof(struct genlmsghdr), on_attr, data);
+	return mnl.attr_parse(nlh, sizeof(struct genlmsghdr), on_attr, data);
 }
 
 static bool ask(struct mnl_socket *nl, struct nlmsghdr *nlh, struct wanted_attr *w)
@@ -104,17 +104,17 @@ static bool ask(struct mnl_socket *nl, struct nlmsghdr *nlh, struct wanted_attr 
 	int got, more = 1;
 
 	nlh->nlmsg_seq = 1;
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+	if (mnl.socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
 		return false;
-	while (more > 0 && (got = (int)mnl_socket_recvfrom(nl, buf, sizeof(buf))) > 0)
-		more = mnl_cb_run(buf, (size_t)got, 1, mnl_socket_get_portid(nl), on_answer, w);
+	while (more > 0 && (got = (int)mnl.socket_recvfrom(nl, buf, sizeof(buf))) > 0)
+		more = mnl.cb_run(buf, (size_t)got, 1, mnl.socket_get_portid(nl), on_answer, w);
 	return more == 0 && w->found;
 }
 
 static struct nlmsghdr *request(char *buf, uint16_t family, uint8_t cmd)
 {
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct genlmsghdr *g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
+	struct nlmsghdr *nlh = mnl.nlmsg_put_header(buf);
+	struct genlmsghdr *g = mnl.nlmsg_put_extra_header(nlh, sizeof(*g));
 
 	nlh->nlmsg_type = family;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
@@ -129,29 +129,33 @@ static bool xdp_features(struct mnl_socket *nl, unsigned int ifindex, uint64_t *
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 	struct nlmsghdr *nlh = request(buf, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
 
-	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, NETDEV_GENL);
+	mnl.attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, NETDEV_GENL);
 	if (!ask(nl, nlh, &family))
 		return false;
 	nlh = request(buf, (uint16_t)family.value, NETDEV_DEV_GET);
-	mnl_attr_put_u32(nlh, NETDEV_DEV_IFINDEX, ifindex);
+	mnl.attr_put_u32(nlh, NETDEV_DEV_IFINDEX, ifindex);
 	if (!ask(nl, nlh, &w))
 		return false;
 	*features = w.value;
 	return true;
 }
 
-enum mxdp_answers answers_by(const char *ifname, const char *driver)
+int answers_by(const char *ifname, const char *driver, struct diag *d)
 {
 	struct mnl_socket *nl;
 	uint64_t features = 0;
+	int err;
 
 	if (strcmp(driver, "veth"))
 		return MXDP_ANSWERS_TX;
-	nl = mnl_socket_open(NETLINK_GENERIC);
+	err = netlink_load(d);
+	if (err)
+		return err;
+	nl = mnl.socket_open(NETLINK_GENERIC);
 	if (!nl)
 		return MXDP_ANSWERS_NONE;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 || !xdp_features(nl, if_nametoindex(ifname), &features))
+	if (mnl.socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 || !xdp_features(nl, if_nametoindex(ifname), &features))
 		features = 0;
-	mnl_socket_close(nl);
+	mnl.socket_close(nl);
 	return features & NETDEV_XDP_NDO_XMIT ? MXDP_ANSWERS_REDIRECT : MXDP_ANSWERS_NONE;
 }

@@ -18,8 +18,9 @@ void cookies_warn(uint16_t wanted, struct diag *d);
 
 /*
  * How an answer gets out in native mode. Only veth is peculiar: it loses whatever is sent from XDP unless the other end
- * polls (an XDP program there, or GRO on). Kernels before 6.3 do not say whether it does; then nothing is sent.
+ * polls (an XDP program there, or GRO on). Kernels before 6.3 do not say whether it does; then nothing is sent. An enum
+ * mxdp_answers, or -ENOENT with d filled: libmnl is not there, which only a veth is asked with.
  */
-enum mxdp_answers answers_by(const char *ifname, const char *driver);
+int answers_by(const char *ifname, const char *driver, struct diag *d);
 
 #endif

@@ -293,12 +293,12 @@ static bool rows_shared(const struct dp_dev *dev, enum dp_mode mode)
 	       !strcmp(driver, "bonding") || !strcmp(driver, "team");
 }
 
-static enum mxdp_answers dev_answers(const struct dp_dev *dev, enum dp_mode mode)
+static int dev_answers(const struct dp_dev *dev, enum dp_mode mode, struct diag *d)
 {
 	char driver[32];
 
 	driver_of(dev->name, driver);
-	return mode == DP_NATIVE ? answers_by(dev->name, driver) : MXDP_ANSWERS_TX;
+	return mode == DP_NATIVE ? answers_by(dev->name, driver, d) : MXDP_ANSWERS_TX;
 }
 
 /* Does what the link holds run in this network namespace? A number alone may be another interface's here. */
@@ -347,13 +347,12 @@ static int dev_trial_note(const struct dp_dev *dev, uint32_t epoch, struct diag 
 static int dev_load(const struct dp_dev *dev, const struct dp_generation *g, enum dp_mode mode, bool frags,
 		    struct diag *d)
 {
+	int answers = dev_answers(dev, mode, d), err;
 	struct dp_load l = {
 		.g = g, .counters_fd = dev->counters_fd, .ports_fd = dev->ports_fd, .rows = dev->rows,
-		.shared = rows_shared(dev, mode), .frags = frags, .trial_epoch = dev_trial(dev),
-		.answers = dev_answers(dev, mode),
+		.shared = rows_shared(dev, mode), .frags = frags, .trial_epoch = dev_trial(dev), .answers = answers,
 	};
-	__cleanup_close int fd = dp_loader(&l, d);
-	int err;
+	__cleanup_close int fd = answers < 0 ? answers : dp_loader(&l, d);
 
 	if (fd < 0)
 		return fd;

@@ -4,11 +4,11 @@
 #include <string.h>
 #include <time.h>
 #include <arpa/inet.h>
-#include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include "flows.h"
+#include "netlink.h"
 
 /* include/net/tcp_states.h; the C library's netinet/tcp.h does not live beside linux/tcp.h */
 enum {
@@ -81,11 +81,11 @@ static int on_attr(const struct nlattr *attr, void *data)
 {
 	struct flow *f = data;
 
-	if (mnl_attr_get_type(attr) == INET_DIAG_INFO && f->state != TIME_WAIT && f->state != SYN_RECV) {
+	if (mnl.attr_get_type(attr) == INET_DIAG_INFO && f->state != TIME_WAIT && f->state != SYN_RECV) {
 		struct tcp_info info = { 0 };
-		size_t len = mnl_attr_get_payload_len(attr);
+		size_t len = mnl.attr_get_payload_len(attr);
 
-		memcpy(&info, mnl_attr_get_payload(attr), len < sizeof(info) ? len : sizeof(info));
+		memcpy(&info, mnl.attr_get_payload(attr), len < sizeof(info) ? len : sizeof(info));
 		read_info(f, &info, len);
 	}
 	return MNL_CB_OK;
@@ -93,11 +93,11 @@ static int on_attr(const struct nlattr *attr, void *data)
 
 static int on_socket(const struct nlmsghdr *nlh, void *data)
 {
-	const struct inet_diag_msg *m = mnl_nlmsg_get_payload(nlh);
+	const struct inet_diag_msg *m = mnl.nlmsg_get_payload(nlh);
 	struct reading *r = data;
 	struct flow *f;
 
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m) || (r->want && !r->want[ntohs(m->id.idiag_sport)]))
+	if (mnl.nlmsg_get_payload_len(nlh) < sizeof(*m) || (r->want && !r->want[ntohs(m->id.idiag_sport)]))
 		return MNL_CB_OK;
 	if (r->n == r->room) {
 		r->room = r->room ? r->room * 2 : 64;
@@ -114,14 +114,14 @@ static int on_socket(const struct nlmsghdr *nlh, void *data)
 	set_host(&f->local, m->idiag_family, m->id.idiag_src);
 	set_host(&f->peer, m->idiag_family, m->id.idiag_dst);
 	read_timer(f, m);
-	mnl_attr_parse(nlh, sizeof(*m), on_attr, f);
+	mnl.attr_parse(nlh, sizeof(*m), on_attr, f);
 	return MNL_CB_OK;
 }
 
 static int dump_family(struct mnl_socket *nl, uint8_t family, struct reading *r)
 {
 	char buf[MNL_SOCKET_BUFFER_SIZE * 4];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nlmsghdr *nlh = mnl.nlmsg_put_header(buf);
 	struct inet_diag_req_v2 *req;
 	unsigned int seq = (unsigned int)time(NULL) + family;
 	int got;
@@ -129,15 +129,15 @@ static int dump_family(struct mnl_socket *nl, uint8_t family, struct reading *r)
 	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	nlh->nlmsg_seq = seq;
-	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
+	req = mnl.nlmsg_put_extra_header(nlh, sizeof(*req));
 	req->sdiag_family = family;
 	req->sdiag_protocol = IPPROTO_TCP;
 	req->idiag_ext = 1 << (INET_DIAG_INFO - 1);
 	req->idiag_states = r->states;
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+	if (mnl.socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
-	while ((got = (int)mnl_socket_recvfrom(nl, buf, sizeof(buf))) > 0) {
-		int more = mnl_cb_run(buf, (size_t)got, seq, mnl_socket_get_portid(nl), on_socket, r);
+	while ((got = (int)mnl.socket_recvfrom(nl, buf, sizeof(buf))) > 0) {
+		int more = mnl.cb_run(buf, (size_t)got, seq, mnl.socket_get_portid(nl), on_socket, r);
 
 		if (more < MNL_CB_STOP)
 			return -errno;
@@ -162,12 +162,16 @@ static int by_port_and_peer(const void *a, const void *b)
 
 static int read_all(struct reading r, struct flow **v, size_t *n, struct diag *d)
 {
-	struct mnl_socket *nl = mnl_socket_open(NETLINK_SOCK_DIAG);
-	int err = 0;
+	struct mnl_socket *nl;
+	int err;
 
 	*v = NULL;
 	*n = 0;
-	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
+	err = netlink_load(d);
+	if (err)
+		return err;
+	nl = mnl.socket_open(NETLINK_SOCK_DIAG);
+	if (!nl || mnl.socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
 		err = -errno;
 	if (!err)
 		err = dump_family(nl, AF_INET, &r);
@@ -175,7 +179,7 @@ static int read_all(struct reading r, struct flow **v, size_t *n, struct diag *d
 	if (!err && (err = dump_family(nl, AF_INET6, &r)) == -ENOENT)
 		err = 0;
 	if (nl)
-		mnl_socket_close(nl);
+		mnl.socket_close(nl);
 	if (err) {
 		free(r.v);
 		diag_error(d, "cannot read the kernel's socket tables: %s%s", strerror(-err),

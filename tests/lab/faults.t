@@ -260,6 +260,22 @@ same 'E2 no connection was cut' 0 "$(stat_of "$LAB_DIR/hold" broken)"
 t 'E2 ... and they talk' eval "before=\$(stat_of '$LAB_DIR/hold' messages); within 5 eval '[ \"\$(stat_of $LAB_DIR/hold messages)\" -gt \$((before + 40)) ]'"
 ends "$holder"
 
+# ---- a library that only some ask for is not there ----
+
+libmnl=$(ldconfig -p | sed -n 's/.*libmnl\.so\.0 .*=> //p' | head -n 1)
+without_libmnl() {
+	ns mx unshare --mount --propagation private sh -c 'mount --bind /dev/null "$1" && shift && exec "$@"' sh "$(realpath "$libmnl")" "$@"
+}
+t 'without libmnl: who asks for it says what is missing' says 3 'libmnl\.so\.0.*package libmnl0' without_libmnl "$MXDP" show flows
+cp "$MXDP_CONFIG" "$LAB_DIR/before"
+t 'without libmnl: ... so does a veth that is to be filtered' says 3 'libmnl\.so\.0.*package libmnl0' without_libmnl "$MXDP" attach bad0
+t 'without libmnl: ... which changes nothing' cmp "$MXDP_CONFIG" "$LAB_DIR/before"
+t 'without libmnl: a ban does not ask' without_libmnl "$MXDP" ban 203.0.113.99
+t 'without libmnl: ... nor does its end' without_libmnl "$MXDP" unban 203.0.113.99
+t 'without libmnl: status does not ask' without_libmnl "$MXDP" status
+filters 'without libmnl'
+t 'with it again' mxdp reload
+
 # ---- E13: nothing is left ----
 
 program=$(program_of wan0)

@@ -13,7 +13,7 @@ LAB_SYNS=$LAB_BIN/syns
 mkdir -p "$WORK"
 if ! [ "$LAB_SYNS" -nt "$LAB_ROOT/tests/lab/syns.c" ] || ! [ "$LAB_SYNS" -nt "$LAB_BUILD/libmxdp.a" ]; then
 	${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -I"$LAB_ROOT/include" -I"$LAB_ROOT/user" -o "$LAB_SYNS.$$" \
-		"$LAB_ROOT/tests/lab/syns.c" "$LAB_BUILD/libmxdp.a" -l:libbpf.a -lelf -lz -ljson-c -lmnl && mv "$LAB_SYNS.$$" "$LAB_SYNS" ||
+		"$LAB_ROOT/tests/lab/syns.c" "$LAB_BUILD/libmxdp.a" -l:libbpf.a -lelf -lz -ljson-c && mv "$LAB_SYNS.$$" "$LAB_SYNS" ||
 		bail 'syns does not build'
 fi
 
