@@ -6,7 +6,9 @@
  * same seconds; compared is the median of the rounds' ratios, and the least of
  * all rounds of each beside it. tools/bench/flood makes the two namespaces.
  *
- *   flood GEN_NETNS GEN_IFACE RX_NETNS RX_IFACE [ROUNDS]
+ *   flood GEN_NETNS GEN_IFACE RX_NETNS RX_IFACE [ROUNDS [WORDS]]
+ *
+ * WORDS: only the rows with these words in their name, and what they are compared with.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -48,20 +50,31 @@ static const struct contender {
 	enum { SYNS, JUDGED, ANSWERED, ACKS } flood;
 	int against;        /* which row it is compared with, or -1 */
 	double goal;        /* at most so many times that row's cost; answers: at least so many times its answers; 0: none */
+	int cpu;            /* of the receiver; frames are written on CPU 0 */
 } rows[] = {
-	{ "SYN cookies of the kernel, no filter", 4, KERNEL, 0, ANSWERED, -1, 0 },
-	{ "SYN cookies from the driver", 4, FILTER, 0, ANSWERED, 0, 3 },
-	{ "SYN cookies of the kernel, no filter, IPv6", 6, KERNEL, 0, ANSWERED, -1, 0 },
-	{ "SYN cookies from the driver, IPv6", 6, FILTER, 0, ANSWERED, 2, 3 },
-	{ "bare XDP_DROP", 4, BARE, 0, SYNS, -1, 0 },
-	{ "reads type and port, then XDP_DROP", 4, READS, 0, SYNS, 4, 0 },
-	{ "port closed, no list", 4, FILTER, 0, SYNS, 4, 1.1 },
-	{ "port closed, 100k prefixes blocked", 4, FILTER, 100000, SYNS, 4, 1.3 },
-	{ "port closed, 1M prefixes blocked", 4, FILTER, 1000000, SYNS, 4, 1.5 },
-	{ "port open to one, each looked up in 100k", 4, FILTER, 100000, JUDGED, 4, 0 },
-	{ "port open to one, each looked up in 1M", 4, FILTER, 1000000, JUDGED, 4, 0 },
-	{ "ACKs that bring no cookie, no filter", 4, KERNEL, 0, ACKS, -1, 0 },
-	{ "ACKs that bring no cookie", 4, FILTER, 0, ACKS, 11, 0 },
+	{ "SYN cookies of the kernel, no filter", 4, KERNEL, 0, ANSWERED, -1, 0, 1 },
+	{ "SYN cookies from the driver", 4, FILTER, 0, ANSWERED, 0, 3, 1 },
+	{ "SYN cookies of the kernel, no filter, IPv6", 6, KERNEL, 0, ANSWERED, -1, 0, 1 },
+	{ "SYN cookies from the driver, IPv6", 6, FILTER, 0, ANSWERED, 2, 3, 1 },
+	{ "ACKs that bring no cookie, no filter", 4, KERNEL, 0, ACKS, -1, 0, 1 },
+	{ "ACKs that bring no cookie", 4, FILTER, 0, ACKS, 4, 0, 1 },
+	/* as a veth has it by itself: who sends polls the other end too, and the frame is still in its cache */
+	{ "own frames: bare XDP_DROP", 4, BARE, 0, SYNS, -1, 0, 0 },
+	{ "own frames: reads type and port, then XDP_DROP", 4, READS, 0, SYNS, 6, 0, 0 },
+	{ "own frames: port closed, no list", 4, FILTER, 0, SYNS, 6, 1.1, 0 },
+	{ "own frames: port closed, 100k prefixes blocked", 4, FILTER, 100000, SYNS, 6, 1.3, 0 },
+	{ "own frames: port closed, 1M prefixes blocked", 4, FILTER, 1000000, SYNS, 6, 1.5, 0 },
+	{ "own frames: port open to one, no list", 4, FILTER, 0, JUDGED, 6, 0, 0 },
+	{ "own frames: ... each looked up in 100k", 4, FILTER, 100000, JUDGED, 6, 0, 0 },
+	{ "own frames: ... each looked up in 1M", 4, FILTER, 1000000, JUDGED, 6, 0, 0 },
+	/* each frame is fetched from another CPU's cache by the first who looks at it, which a bare drop never does */
+	{ "other's frames: bare XDP_DROP", 4, BARE, 0, SYNS, -1, 0, 1 },
+	{ "other's frames: reads type and port, XDP_DROP", 4, READS, 0, SYNS, 14, 0, 1 },
+	{ "other's frames: port closed, no list", 4, FILTER, 0, SYNS, 14, 1.1, 1 },
+	{ "other's frames: port closed, 100k prefixes", 4, FILTER, 100000, SYNS, 14, 1.3, 1 },
+	{ "other's frames: port closed, 1M prefixes", 4, FILTER, 1000000, SYNS, 14, 1.5, 1 },
+	{ "other's frames: open to one, looked up in 100k", 4, FILTER, 100000, JUDGED, 14, 1.3, 1 },
+	{ "other's frames: open to one, looked up in 1M", 4, FILTER, 1000000, JUDGED, 14, 1.5, 1 },
 };
 #define ROWS (int)(sizeof(rows) / sizeof(rows[0]))
 
@@ -231,6 +244,18 @@ static struct flood_bpf *make_filter(const struct contender *c)
 	return s;
 }
 
+/* That of a row before, which differs only in where it runs. */
+static struct flood_bpf *filter_like(int row)
+{
+	const struct contender *c = &rows[row];
+
+	for (int i = 0; i < row; i++)
+		if (filter[i] && rows[i].kind == c->kind && rows[i].prefixes == c->prefixes && rows[i].flood == c->flood &&
+		    rows[i].family == c->family)
+			return filter[i];
+	return NULL;
+}
+
 /* ---- what the receiver pays ---- */
 
 static uint64_t now_ns(void)
@@ -363,6 +388,7 @@ static struct took run(int row)
 	struct took t = { 0 };
 	uint64_t ns, packets, back;
 
+	pin(napi_thread, c->cpu);
 	enter(gen_ns);
 	if (bpf_xdp_attach(gen_if, bpf_program__fd(sink->progs.sink), XDP_FLAGS_DRV_MODE, NULL))
 		give_up("the sink is not attached");
@@ -439,13 +465,19 @@ int main(int argc, char **argv)
 {
 	static double ns[ROWS][MAX_ROUNDS], ratio[ROWS][MAX_ROUNDS];
 	int rounds = argc > 5 ? atoi(argv[5]) : 21, over = 0;
-	bool wrong[ROWS] = { false };
+	bool wrong[ROWS] = { false }, wanted[ROWS];
 	int sink_thread;
 	pid_t awake;
 
 	if (argc < 5 || rounds < 1 || rounds > MAX_ROUNDS) {
-		fputs("usage: flood GEN_NETNS GEN_IFACE RX_NETNS RX_IFACE [ROUNDS]; tools/bench/flood calls it\n", stderr);
+		fputs("usage: flood GEN_NETNS GEN_IFACE RX_NETNS RX_IFACE [ROUNDS [WORDS]]; tools/bench/flood calls it\n", stderr);
 		return 2;
+	}
+	/* what a row is compared with stands before it */
+	for (int i = ROWS - 1; i >= 0; i--) {
+		wanted[i] = argc < 7 || strstr(rows[i].name, argv[6]);
+		for (int k = i + 1; k < ROWS; k++)
+			wanted[i] |= wanted[k] && rows[k].against == i;
 	}
 	gen_ns = open(argv[1], O_RDONLY | O_CLOEXEC);
 	rx_ns = open(argv[3], O_RDONLY | O_CLOEXEC);
@@ -459,15 +491,14 @@ int main(int argc, char **argv)
 	napi_thread = find_thread(rx_name);
 	if (!napi_thread)
 		give_up("the receiver has no NAPI thread");
-	pin(napi_thread, 1);
 	listen_there();
 	enter(gen_ns);
 	generator[0] = make_generator(4, 0x02);
 	generator[1] = make_generator(6, 0x02);
 	generator[2] = make_generator(4, 0x10);
 	for (int i = 0; i < ROWS; i++)
-		if (rows[i].kind != KERNEL)
-			filter[i] = make_filter(&rows[i]);
+		if (wanted[i] && rows[i].kind != KERNEL)
+			filter[i] = filter_like(i) ?: make_filter(&rows[i]);
 	awake = keep_awake(1);
 	pin(0, 0);
 	if (bpf_xdp_attach(gen_if, bpf_program__fd(generator[0]->progs.sink), XDP_FLAGS_DRV_MODE, NULL))
@@ -483,15 +514,18 @@ int main(int argc, char **argv)
 		/* there and back: what the machine does better or worse from row to row evens out */
 		for (int k = 0; k < ROWS; k++) {
 			int i = n % 2 ? ROWS - 1 - k : k;
-			struct took t = run(i);
+			struct took t;
 
+			if (!wanted[i])
+				continue;
+			t = run(i);
 			ns[i][n] = t.ns;
 			wrong[i] |= t.wrong;
 		}
 		for (int i = 0; i < ROWS; i++) {
 			const double *of = rows[i].against < 0 ? NULL : ns[rows[i].against];
 
-			if (of)
+			if (of && wanted[i])
 				ratio[i][n] = rows[i].flood == ANSWERED ? of[n] / ns[i][n] : ns[i][n] / of[n];
 		}
 	}
@@ -499,8 +533,12 @@ int main(int argc, char **argv)
 	printf("\n%-46s %7s %7s   %s\n", "flood over veth, ns of the receiver's CPU", "least", "median", "against");
 	for (int i = 0; i < ROWS; i++) {
 		const struct contender *c = &rows[i];
-		double mid = median(ns[i], rounds), least = ns[i][0], r;
+		double mid, least, r;
 
+		if (!wanted[i])
+			continue;
+		mid = median(ns[i], rounds);
+		least = ns[i][0];
 		printf("%-46s %7.0f %7.0f", c->name, least, mid);
 		if (c->against >= 0) {
 			bool more = c->flood == ANSWERED, fine;
