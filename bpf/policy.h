@@ -102,22 +102,22 @@ static __always_inline __u32 trie_tail4(const struct mxdp_bank *b, __u32 at, __u
 	return MXDP_TAIL_MATCH(head);
 }
 
-/* Do the bits from line `first` on say that nothing at all lies at `bit`? */
-static __always_inline bool unnamed(const struct mxdp_bank *b, __u32 first, __u32 bit)
+/* Do the bits from line `first` on, all of `bits` in the cell of `bit`, say that nothing at all lies there? */
+static __always_inline bool unnamed(const struct mxdp_bank *b, __u32 first, __u32 bit, __u32 bits)
 {
 	union mxdp_line *line;
 
 	if (!first)
 		return false;
 	line = trie_line(b, first + MXDP_NAMED_LINE(bit));
-	return line && !(line->cell[MXDP_NAMED_CELL(bit)] >> MXDP_NAMED_BIT(bit) & 1);
+	return line && bits & ~line->cell[MXDP_NAMED_CELL(bit)];
 }
 
 static __always_inline __u32 class_of_ip4(const struct mxdp_bank *b, __u32 a)
 {
-	__u32 cell;
+	__u32 bit = MXDP_NAMED4(b, a), cell;
 
-	if (unnamed(b, b->named4, MXDP_NAMED4(a)))
+	if (unnamed(b, b->named4, bit, MXDP_NAMED4_BITS(bit, a)))
 		return 0;
 	cell = b->dir4[a >> 16];
 	if (cell & MXDP_NODE)
@@ -160,11 +160,11 @@ __attribute__((noinline)) __u32 class_deep(const struct mxdp_bank *b, __u64 hi, 
 
 static __always_inline __u32 class_of_ip6(const struct mxdp_bank *b, __u64 hi, __u64 lo)
 {
-	__u32 cell = b->dir6[hi >> 48];
+	__u32 cell = b->dir6[hi >> 48], bit = MXDP_NAMED6((__u32)(hi >> 32));
 
 	if (!(cell & (MXDP_NODE | MXDP_TAIL)))
 		return cell & (MXDP_CLASSES - 1);
-	if (unnamed(b, b->named6, MXDP_NAMED6((__u32)(hi >> 32))))
+	if (unnamed(b, b->named6, bit, MXDP_NAMED6_BITS(bit)))
 		return 0;
 	cell = class_deep(b, hi, lo);
 	/* clang 19 knows that this is a class, and drops the mask that tells the verifier so */

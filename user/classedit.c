@@ -279,12 +279,15 @@ static int number_classes(struct mxdp_bank *b, struct image_edit *e)
 
 /* ---- the bits ---- */
 
-/* A prefix of IPv6 that is so wide has more bits than are set in a few milliseconds. */
+/* A prefix that is so wide has more bits than are set in a few milliseconds. */
 static bool too_wide_for_bits(const struct mxdp_bank *b, const struct image_edit *e)
 {
-	for (size_t i = 0; i < e->nregions && b->named6; i++)
-		if (e->regions[i].p.family == 6 && e->regions[i].p.len < 16)
+	for (size_t i = 0; i < e->nregions; i++) {
+		const struct prefix *p = &e->regions[i].p;
+
+		if (p->family == 6 ? b->named6 && p->len < 16 : b->named4 && p->len < 8)
 			return true;
+	}
 	return false;
 }
 
@@ -293,7 +296,7 @@ static void set_named(const struct class_bank *to, const struct image_edit *e, c
 {
 	for (size_t i = 0; i < n && to->bank->named4; i++)
 		if (v[i].at < 65536)
-			named_add4(to->lines, to->bank->named4, v[i].at, v[i].is);
+			named_add4(to->lines, to->bank, v[i].at, v[i].is);
 	for (size_t i = 0; i < e->nregions && to->bank->named6; i++)
 		if (e->regions[i].p.family == 6)
 			named_add6(to->lines, to->bank->named6, &e->regions[i].p);
@@ -307,7 +310,7 @@ int classtable_edit(const struct class_bank *to, struct image_edit *e, struct di
 	struct arena a = { .lines = to->lines, .used = to->bank->trie_used, .room = to->nlines, .chunk_lines = 1,
 			   .fixed = true };
 	struct changes c = { .v = v, .room = room };
-	int err = too_wide_for_bits(to->bank, e) ? -ENOSPC : number_classes(to->bank, e);
+	int err = too_wide_for_bits(to->bank, e) || named_crowded4(to->bank) ? -ENOSPC : number_classes(to->bank, e);
 
 	for (size_t i = 0; i < e->nregions && !err; i++)
 		if (!edit_region(&a, &c, to->bank, &e->regions[i]) || a.full)

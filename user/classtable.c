@@ -471,36 +471,53 @@ void dir_fill(struct arena *a, uint32_t *dir, const struct class_prefix *v, size
 
 /* ---- bits before the nodes ---- */
 
-static void set_bit(union mxdp_line *lines, uint32_t first, uint32_t bit)
+#define NAMED4_LEAST_SHIFT 8u /* a bit of its own for each /24: 2 MiB */
+#define NAMED4_MOST_SHIFT 20u /* eight lines */
+#define NAMED4_BITS 8u        /* for each /24 that has another class than 0, where so many can be */
+
+/* Returns how many of the bits were clear. */
+static uint32_t set_bits(union mxdp_line *lines, uint32_t first, uint32_t bit, uint32_t bits)
 {
-	lines[first + MXDP_NAMED_LINE(bit)].cell[MXDP_NAMED_CELL(bit)] |= 1u << MXDP_NAMED_BIT(bit);
+	uint32_t *cell = &lines[first + MXDP_NAMED_LINE(bit)].cell[MXDP_NAMED_CELL(bit)], new = bits & ~*cell;
+
+	*cell |= new;
+	return __builtin_popcount(new);
 }
 
-static void named_places(union mxdp_line *lines, uint32_t named4, unsigned int at, unsigned int from, unsigned int end)
+static uint32_t named_places(union mxdp_line *lines, struct mxdp_bank *b, unsigned int at, unsigned int from, unsigned int end)
 {
-	for (; from < end; from++)
-		set_bit(lines, named4, MXDP_NAMED4(at << 16 | from << 8));
+	for (unsigned int place = from; b && place < end; place++) {
+		uint32_t a = at << 16 | place << 8, bit = MXDP_NAMED4(b, a);
+
+		b->named4_set += set_bits(lines, b->named4, bit, MXDP_NAMED4_BITS(bit, a));
+	}
+	return end - from;
 }
 
-void named_add4(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_t cell)
+uint32_t named_add4(union mxdp_line *lines, struct mxdp_bank *b, unsigned int at, uint32_t cell)
 {
+	uint32_t n = 0;
+
 	if (cell & MXDP_TAIL) {
 		const uint32_t *tail = &lines[(cell & ~MXDP_TAIL) / MXDP_LINE_CELLS].cell[cell % MXDP_LINE_CELLS];
 		bool one = !MXDP_TAIL_MISS(tail[0]) && MXDP_TAIL_LENGTH(tail[0]) >= 8;
 
-		named_places(lines, named4, at, one ? tail[1] >> 24 : 0, one ? (tail[1] >> 24) + 1 : 256);
-		return;
+		return named_places(lines, b, at, one ? tail[1] >> 24 : 0, one ? (tail[1] >> 24) + 1 : 256);
 	}
-	if (!(cell & MXDP_NODE)) {
-		named_places(lines, named4, at, 0, cell ? 256 : 0);
-		return;
-	}
+	if (!(cell & MXDP_NODE))
+		return named_places(lines, b, at, 0, cell ? 256 : 0);
 	for (unsigned int number = 0, place = 0; place < 256; number++) {
 		unsigned int from = place;
 
 		if (node_run(lines, &lines[cell & ~MXDP_NODE], number, &place))
-			named_places(lines, named4, at, from, place);
+			n += named_places(lines, b, at, from, place);
 	}
+	return n;
+}
+
+bool named_crowded4(const struct mxdp_bank *b)
+{
+	return b->named4 && b->named4_shift > NAMED4_LEAST_SHIFT && b->named4_set > 1u << (32 - b->named4_shift - 1);
 }
 
 static uint32_t many_tops(const struct prefix *p)
@@ -513,7 +530,7 @@ void named_add6(union mxdp_line *lines, uint32_t named6, const struct prefix *p)
 	uint32_t top = load_be64(p->addr) >> 32;
 
 	for (uint32_t i = 0; i < many_tops(p); i++)
-		set_bit(lines, named6, MXDP_NAMED6(top + i));
+		set_bits(lines, named6, MXDP_NAMED6(top + i), MXDP_NAMED6_BITS(MXDP_NAMED6(top + i)));
 }
 
 void named_add6_dir(union mxdp_line *lines, uint32_t named6, unsigned int at)
@@ -521,35 +538,28 @@ void named_add6_dir(union mxdp_line *lines, uint32_t named6, unsigned int at)
 	named_add6(lines, named6, &(struct prefix){ .family = 6, .len = 16, .addr = { at >> 8, at } });
 }
 
-/* So many first nodes do not stay in the nearer caches together: half a MiB. */
-#define NAMED4_FROM 8192u
-
-static size_t count_first_nodes(const struct arena *a, const uint32_t dir4[65536])
-{
-	__cleanup_free bool *seen = xcalloc(a->used + 1, sizeof(*seen));
-	size_t n = 0;
-
-	for (unsigned int i = 0; i < 65536; i++) {
-		if (!(dir4[i] & MXDP_NODE) || seen[dir4[i] & ~MXDP_NODE])
-			continue;
-		seen[dir4[i] & ~MXDP_NODE] = true;
-		n++;
-	}
-	return n;
-}
-
+/* Not where every sixth bit would be set, or more. */
 static void add_named4(struct arena *a, struct mxdp_bank *b)
 {
-	uint32_t first;
+	uint32_t shift = NAMED4_MOST_SHIFT, first;
+	uint64_t n = 0;
 
-	if (count_first_nodes(a, b->dir4) < NAMED4_FROM)
+	for (unsigned int i = 0; i < 65536; i++)
+		n += named_add4(a->lines, NULL, i, b->dir4[i]);
+	while (shift > NAMED4_LEAST_SHIFT && n * NAMED4_BITS > 1u << (32 - shift))
+		shift--;
+	if (!n || n * 6 > 1u << (32 - shift))
 		return;
-	first = take_lines(a, MXDP_NAMED4_LINES);
+	if (!a->used)
+		take_lines(a, 1); /* line 0 would be no line */
+	first = take_lines(a, 1u << (32 - shift - 9));
 	if (a->full)
 		return;
-	for (unsigned int i = 0; i < 65536; i++)
-		named_add4(a->lines, first, i, b->dir4[i]);
 	b->named4 = first;
+	b->named4_shift = shift;
+	b->named4_factor = shift == NAMED4_LEAST_SHIFT ? 1 : MXDP_NAMED_FACTOR;
+	for (unsigned int i = 0; i < 65536; i++)
+		named_add4(a->lines, b, i, b->dir4[i]);
 }
 
 /* Which /16s, where the trie is asked, have another class than 0 around all that it names. Returns how many. */
@@ -613,6 +623,7 @@ int classtable_build(struct image *img, const struct class_prefix *v, size_t n, 
 	memset(img->bank->dir4, 0, sizeof(img->bank->dir4));
 	memset(img->bank->dir6, 0, sizeof(img->bank->dir6));
 	img->bank->named4 = img->bank->named6 = 0;
+	img->bank->named4_factor = img->bank->named4_shift = img->bank->named4_set = 0;
 	dir_fill(&a, img->bank->dir4, v, n4);
 	dir_fill(&a, img->bank->dir6, v + n4, n - n4);
 	add_named4(&a, img->bank);

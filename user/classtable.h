@@ -39,8 +39,13 @@ uint32_t trie_node_of(struct arena *a, const uint32_t cells[256]);
 /* The run of places that begins at *place: its cell, and *place moves on behind it. `number` counts the runs before it. */
 uint32_t node_run(const union mxdp_line *lines, const union mxdp_line *node, unsigned int number, unsigned int *place);
 
-/* Sets the bits of the /24s below `at` of dir4, whose cell this is, where anything but class 0 may lie. */
-void named_add4(union mxdp_line *lines, uint32_t named4, unsigned int at, uint32_t cell);
+/*
+ * How many of the /24s below `at` of dir4, whose cell this is, may have anything but class 0. Where b is not NULL, their bits
+ * are set, in the bits that it has.
+ */
+uint32_t named_add4(union mxdp_line *lines, struct mxdp_bank *b, unsigned int at, uint32_t cell);
+/* Are so many of the bits set that a larger table would say more? */
+bool named_crowded4(const struct mxdp_bank *b);
 /* Sets the bits of all that begins with the first 32 bits of p, or is inside it; p has 16 bits or more. */
 void named_add6(union mxdp_line *lines, uint32_t named6, const struct prefix *p);
 /* The same for the whole /16 at `at` of dir6. */

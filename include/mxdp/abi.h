@@ -16,7 +16,7 @@
 #define MXDP_ABI 1002
 #define MXDP_OTHER(...) __VA_ARGS__
 #else
-#define MXDP_ABI 4
+#define MXDP_ABI 5
 #define MXDP_OTHER(...)
 #endif
 
@@ -82,10 +82,11 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
  * IPv4 has one tail at most, behind the first 16 bits, and it does not go on: a line more or less matters less there than
  * a branch.
  *
- * Before the nodes of many prefixes lie bits, MXDP_NAMED4_LINES and MXDP_NAMED6_LINES lines of them, from line bank.named4
- * and bank.named6 on (0: there are none). A clear bit says that nothing but class 0 lies there, and most strangers need no
- * other line; a set bit says nothing. IPv4 has a bit for each /24. For IPv6, where dir6 says no class, a hash of the first
- * 32 bits names the bit.
+ * Before the nodes lie bits, from line bank.named4 and bank.named6 on (0: there are none). A clear bit says that nothing but
+ * class 0 lies there, and most strangers need no other line, nor dir4; what is set says nothing. For IPv4 a hash of the /24
+ * says which two bits of one cell, and there are 2^(32 - bank.named4_shift) bits: eight and more for each /24 that has another
+ * class, so that what is small stays in the nearest cache. Where that makes one for each /24 there is, they are in order, and
+ * each has one. For IPv6, where dir6 says no class and prefixes are many, a hash of the first 32 bits.
  */
 #define MXDP_NODE         0x80000000u
 #define MXDP_TAIL         0x40000000u
@@ -96,13 +97,14 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
 #define MXDP_NODE_BASE(base) ((base) & ~MXDP_NODE_CODED)
 #define MXDP_LINE_CELLS   16u
 #define MXDP_TAILS        4u
-#define MXDP_NAMED4_LINES 32768u
 #define MXDP_NAMED6_LINES 16384u
-#define MXDP_NAMED4(a)       ((a) >> 8)                          /* number of the bit of an IPv4 address, */
-#define MXDP_NAMED6(top)     ((__u32)((top) * 0x9e3779b1u) >> 9) /* of the first 32 bits of an IPv6 one */
+#define MXDP_NAMED4(bank, a) ((__u32)(((a) & ~0xffu) * (bank)->named4_factor) >> ((bank)->named4_shift & 31)) /* number of the first bit */
+#define MXDP_NAMED_FACTOR    0x9e3779b1u
+#define MXDP_NAMED6(top)     ((__u32)((top) * MXDP_NAMED_FACTOR) >> 9)
 #define MXDP_NAMED_LINE(bit) ((bit) >> 9)
 #define MXDP_NAMED_CELL(bit) ((bit) >> 5 & 15)
-#define MXDP_NAMED_BIT(bit)  ((bit) & 31)
+#define MXDP_NAMED4_BITS(bit, a) (1u << ((bit) & 31) | 1u << ((a) >> 8 & 31)) /* in its cell; where bits are in order, one */
+#define MXDP_NAMED6_BITS(bit)    (1u << ((bit) & 31))
 #define MXDP_TRIE_STEPS   17u /* IPv6, behind the first 16 bits: 13 of eight bits, then four tails */
 
 /* head of a tail */
@@ -193,7 +195,10 @@ struct mxdp_bank {
 	__u32 trie_used;           /* of this bank's lines; those behind are for edits. Never reused while the bank lives */
 	__u32 classes_used;        /* likewise */
 	__u32 named4, named6;      /* first lines of the bits of IPv4 and IPv6, of this bank's lines; 0: none */
-	__u32 reserved[6];
+	__u32 named4_factor;       /* MXDP_NAMED4() */
+	__u32 named4_shift;        /* ... 8 to 23 */
+	__u32 named4_set;          /* bits of IPv4 that are set */
+	__u32 reserved[3];
 	__u16 port[65536];         /* by destination port, host byte order */
 	__u32 dir4[65536];         /* cell by the first 16 bits of an IPv4 source */
 	__u32 dir6[65536];         /* cell by the first 16 bits of an IPv6 source */
