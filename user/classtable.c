@@ -552,7 +552,7 @@ static void add_named4(struct arena *a, struct mxdp_bank *b)
 		return;
 	if (!a->used)
 		take_lines(a, 1); /* line 0 would be no line */
-	first = take_lines(a, 1u << (32 - shift - 9));
+	first = take_lines(a, MXDP_NAMED4_LINES(shift));
 	if (a->full)
 		return;
 	b->named4 = first;

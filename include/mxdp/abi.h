@@ -97,6 +97,7 @@ _Static_assert(sizeof(struct mxdp_state) == 128, "state layout: the first line i
 #define MXDP_NODE_BASE(base) ((base) & ~MXDP_NODE_CODED)
 #define MXDP_LINE_CELLS   16u
 #define MXDP_TAILS        4u
+#define MXDP_NAMED4_LINES(shift) (1u << (23 - (shift))) /* of 512 bits */
 #define MXDP_NAMED6_LINES 16384u
 #define MXDP_NAMED4(bank, a) ((__u32)(((a) & ~0xffu) * (bank)->named4_factor) >> ((bank)->named4_shift & 31)) /* number of the first bit */
 #define MXDP_NAMED_FACTOR    0x9e3779b1u
@@ -196,7 +197,7 @@ struct mxdp_bank {
 	__u32 classes_used;        /* likewise */
 	__u32 named4, named6;      /* first lines of the bits of IPv4 and IPv6, of this bank's lines; 0: none */
 	__u32 named4_factor;       /* MXDP_NAMED4() */
-	__u32 named4_shift;        /* ... 8 to 23 */
+	__u32 named4_shift;        /* ... 8 to 20 */
 	__u32 named4_set;          /* bits of IPv4 that are set */
 	__u32 reserved[3];
 	__u16 port[65536];         /* by destination port, host byte order */

@@ -285,7 +285,7 @@ static void copy_bits(const struct lab *l, union mxdp_line *to, const union mxdp
 	uint32_t first = l->first + l->bank->named4;
 
 	if (l->bank->named4)
-		memcpy(to + first, now + first, (1u << (32 - l->bank->named4_shift - 9)) * sizeof(*to));
+		memcpy(to + first, now + first, MXDP_NAMED4_LINES(l->bank->named4_shift) * sizeof(*to));
 }
 
 /* A reader in the middle of its walk holds lines of the table before: they stay as they are while the bank lives. */

@@ -193,7 +193,7 @@ static void test_a_default_route_covers_everything(void **state)
 static uint32_t bit_lines(const struct mxdp_bank *b)
 {
 	assert_true(b->named4);
-	return b->named4 + (1u << (32 - b->named4_shift - 9));
+	return b->named4 + MXDP_NAMED4_LINES(b->named4_shift);
 }
 
 static void test_what_changes_nothing_needs_no_line(void **state)

@@ -1466,7 +1466,9 @@ static void while_a_trial_runs_nothing_else_changes(void **s)
 	dp_close(dp);
 	/* detaching is free */
 	detach_everything();
-}/* Who bans opens no table of connections, and yet wipes the leases in their time. */
+}
+
+/* Who bans opens no table of connections, and yet wipes the leases in their time. */
 static void a_ban_wipes_leases_in_their_time(void **s)
 {
 	__cleanup_view struct dp_view v = {};
